@@ -1,0 +1,138 @@
+"""The interface of every protocol machine: state and timers, no clock, no sockets.
+
+Do one thing (receive, timer, or a command), then drain `datagrams_to_send`, then `next_event` until None, then ask
+`next_timer`. Draining late is legal: that is how batching works. The laws that hold are in docs/design.md and are
+run over every machine by tests/contract.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeAlias, TypeVar
+
+from .errors import LocalError
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Event = TypeVar("Event")
+
+RandomBytes: TypeAlias = Callable[[int], bytes]
+"""`random_bytes(n)` returns n random bytes; `os.urandom` in production, a seeded generator in tests."""
+
+
+class Timers:
+    """A small table of named deadlines, in seconds of the machine's clock."""
+
+    __slots__ = ("_deadlines", "_next", "_stale")
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Hashable, float] = {}
+        self._next: float | None = None
+        self._stale = False
+
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._deadlines
+
+    def set(self, name: Hashable, deadline: float) -> None:
+        """Arm `name`, or move it."""
+        if not self._stale:
+            old = self._deadlines.get(name)
+            if self._next is None or deadline <= self._next:
+                self._next = deadline
+            elif old is not None and old == self._next:
+                self._stale = True
+        self._deadlines[name] = deadline
+
+    def set_default(self, name: Hashable, deadline: float) -> None:
+        """Arm `name` unless it is armed already."""
+        if name not in self._deadlines:
+            self.set(name, deadline)
+
+    def cancel(self, name: Hashable) -> None:
+        """Disarm `name`; no error if it is not armed."""
+        deadline = self._deadlines.pop(name, None)
+        if deadline is not None and deadline == self._next:
+            self._stale = True
+
+    def clear(self) -> None:
+        """Disarm everything."""
+        self._deadlines.clear()
+        self._next = None
+        self._stale = False
+
+    def deadline(self, name: Hashable) -> float | None:
+        """Return when `name` is due, or None."""
+        return self._deadlines.get(name)
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, or None."""
+        if self._stale:
+            self._next = min(self._deadlines.values(), default=None)
+            self._stale = False
+        return self._next
+
+    def expire(self, now: float) -> list[Hashable]:
+        """Disarm what is due at `now` and return the names, earliest first."""
+        first = self.next_deadline()
+        if first is None or first > now:
+            return []
+        due = sorted((deadline, order, name) for order, (name, deadline) in enumerate(self._deadlines.items()) if deadline <= now)
+        for _, _, name in due:
+            del self._deadlines[name]
+        self._stale = True
+        return [name for _, _, name in due]
+
+
+class Machine(ABC, Generic[In, Out, Event]):
+    """Base of all machines.
+
+    Attributes:
+        dropped: How many inputs were dropped, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._events: deque[Event] = deque()
+        self._timers = Timers()
+        self._now = float("-inf")
+
+    def _clamp(self, now: float) -> float:
+        """Return `now`, never earlier than what an earlier call said (law 10). Every public method with `now` calls it."""
+        if now > self._now:
+            self._now = now
+        return self._now
+
+    @abstractmethod
+    def receive_datagram(self, datagram: In, now: float) -> None:
+        """Take one datagram from the network. Never raises; what is unusable is counted in `dropped`."""
+
+    @abstractmethod
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at `now`. Harmless when nothing is."""
+
+    @abstractmethod
+    def datagrams_to_send(self, now: float) -> list[Out]:
+        """Return what must go out now, in order, and forget it. Datagrams are built here, at drain time."""
+
+    @abstractmethod
+    def close(self, now: float) -> None:
+        """Begin to close in an orderly way; a deadline of the machine's own bounds how long that takes. Idempotent."""
+
+    def next_event(self) -> Event | None:
+        """Return the oldest event not yet taken, or None."""
+        return self._events.popleft() if self._events else None
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` wants to be called, or None. Pure."""
+        return self._timers.next_deadline()
+
+
+def check_seconds(name: str, value: float) -> float:
+    """Return `value` if it is a usable, positive duration in seconds.
+
+    Raises:
+        LocalError: If it is not.
+    """
+    if not 0 < value < float("inf"):
+        raise LocalError(f"{name} must be a positive number of seconds, not {value!r}")
+    return value
