@@ -4,4 +4,64 @@
 `stack.ice` ... give each protocol for itself, without I/O.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aio import (
+        EncodedFrame,
+        EncodedMediaTrack,
+        EncodedVideoTrack,
+        InvalidAccessError,
+        InvalidModificationError,
+        InvalidStateError,
+        MediaStreamError,
+        MediaStreamTrack,
+        NotSupportedError,
+        OperationError,
+        RemoteStreamTrack,
+        RTCConfiguration,
+        RTCDataChannel,
+        RTCIceCandidate,
+        RTCIceServer,
+        RTCPeerConnection,
+        RTCRtpReceiver,
+        RTCRtpSender,
+        RTCRtpTransceiver,
+        RTCSessionDescription,
+        SdpSyntaxError,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "EncodedFrame",
+    "EncodedMediaTrack",
+    "EncodedVideoTrack",
+    "InvalidAccessError",
+    "InvalidModificationError",
+    "InvalidStateError",
+    "MediaStreamError",
+    "MediaStreamTrack",
+    "NotSupportedError",
+    "OperationError",
+    "RTCConfiguration",
+    "RTCDataChannel",
+    "RTCIceCandidate",
+    "RTCIceServer",
+    "RTCPeerConnection",
+    "RTCRtpReceiver",
+    "RTCRtpSender",
+    "RTCRtpTransceiver",
+    "RTCSessionDescription",
+    "RemoteStreamTrack",
+    "SdpSyntaxError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The asyncio API is loaded when it is asked for, so that importing one layer brings only that layer.
+    if name in __all__:
+        from . import aio
+
+        return getattr(aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ Keys are derived from `random_bytes` and ECDSA signs deterministically (RFC 6979
 randomness is reproducible to the byte.
 """
 
-import datetime
+import datetime as dt
 import hmac
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -28,10 +28,13 @@ __all__ = [
     "PrivateKey",
     "PublicKey",
     "aes_gcm",
+    "certificate_expiry",
+    "certificate_from_pem",
     "chacha20_poly1305",
     "constant_time_equal",
     "generate_ec_key",
     "generate_key_exchange",
+    "key_kind",
     "load_private_key",
     "public_key_of_certificate",
     "self_signed_certificate",
@@ -187,8 +190,8 @@ def self_signed_certificate(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(int.from_bytes(random_bytes(16), "big") >> 1 or 1)
-        .not_valid_before(datetime.datetime.fromtimestamp(not_before, datetime.UTC))
-        .not_valid_after(datetime.datetime.fromtimestamp(not_after, datetime.UTC))
+        .not_valid_before(dt.datetime.fromtimestamp(not_before, dt.UTC))
+        .not_valid_after(dt.datetime.fromtimestamp(not_after, dt.UTC))
     )
     algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     deterministic = True if isinstance(key, ec.EllipticCurvePrivateKey) else None
@@ -219,11 +222,42 @@ def public_key_of_certificate(der: bytes) -> PublicKey:
     """
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except Exception as error:  # noqa: BLE001  the ASN.1 parser raises several kinds on hostile input
+    except Exception as error:  # the ASN.1 parser raises several kinds on hostile input
         raise ParseError("bad-certificate", type(error).__name__) from error
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
         raise ParseError("bad-certificate", "unsupported key")
     return key
+
+
+def certificate_from_pem(pem: bytes) -> bytes:
+    """Return the DER of the first certificate in a PEM text.
+
+    Raises:
+        ParseError: `bad-certificate`.
+    """
+    try:
+        return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+    except ValueError as error:
+        raise ParseError("bad-certificate", str(error)) from error
+
+
+def certificate_expiry(der: bytes) -> float:
+    """Return the end of a certificate's validity in seconds since the epoch.
+
+    Raises:
+        ParseError: `bad-certificate`.
+    """
+    try:
+        return x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
+    except Exception as error:  # the ASN.1 parser raises several kinds on hostile input
+        raise ParseError("bad-certificate", type(error).__name__) from error
+
+
+def key_kind(key: PrivateKey | PublicKey) -> str:
+    """Return `ec`, `rsa` or `ed25519`."""
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        return "ec"
+    return "rsa" if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) else "ed25519"
 
 
 def sign(key: PrivateKey, data: bytes, hash_name: str = "sha256", *, pss: bool = False) -> bytes:

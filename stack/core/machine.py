@@ -76,11 +76,11 @@ class Timers:
         first = self.next_deadline()
         if first is None or first > now:
             return []
-        due = sorted((deadline, order, name) for order, (name, deadline) in enumerate(self._deadlines.items()) if deadline <= now)
-        for _, _, name in due:
+        due = sorted((item for item in self._deadlines.items() if item[1] <= now), key=lambda item: item[1])
+        for name, _ in due:
             del self._deadlines[name]
         self._stale = True
-        return [name for _, _, name in due]
+        return [name for name, _ in due]
 
 
 class Machine(ABC, Generic[In, Out, Event]):
@@ -97,9 +97,8 @@ class Machine(ABC, Generic[In, Out, Event]):
         self._now = float("-inf")
 
     def _clamp(self, now: float) -> float:
-        """Return `now`, never earlier than what an earlier call said (law 10). Every public method with `now` calls it."""
-        if now > self._now:
-            self._now = now
+        """Return `now`, never earlier than an earlier call said (law 10). Every public method with `now` calls it."""
+        self._now = max(self._now, now)
         return self._now
 
     @abstractmethod

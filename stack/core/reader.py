@@ -1,5 +1,6 @@
 """A bounded reader over bytes: it never reads past its end and raises only `ParseError`."""
 
+import builtins
 import struct
 
 from .errors import ParseError
@@ -76,19 +77,19 @@ class Reader:
         offset = self._take(size)
         return self._data[offset : offset + size]
 
-    def rest(self) -> "bytes":
+    def rest(self) -> builtins.bytes:
         """Read all that is left."""
         return self.bytes(self.remaining)
 
-    def vector8(self) -> "bytes":
+    def vector8(self) -> builtins.bytes:
         """Read a byte string behind a one-byte length."""
         return self.bytes(self.u8())
 
-    def vector16(self) -> "bytes":
+    def vector16(self) -> builtins.bytes:
         """Read a byte string behind a two-byte length."""
         return self.bytes(self.u16())
 
-    def vector24(self) -> "bytes":
+    def vector24(self) -> builtins.bytes:
         """Read a byte string behind a three-byte length."""
         return self.bytes(self.u24())
 

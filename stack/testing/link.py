@@ -15,7 +15,7 @@ from ..core import Datagram, Machine
 MAX_STEPS_AT_ONE_INSTANT = 10_000  # more than that without time passing is a livelock, not progress
 
 
-class Livelock(RuntimeError):
+class LivelockError(RuntimeError):
     """The machines kept each other busy without time passing."""
 
 
@@ -127,7 +127,7 @@ class Link:
             Whether `until()` holds at the end (True when no condition was given).
 
         Raises:
-            Livelock: If the machines stay busy without time passing.
+            LivelockError: If the machines stay busy without time passing.
         """
         end = self.now + seconds
         steps, instant = 0, self.now
@@ -143,7 +143,7 @@ class Link:
             steps = steps + 1 if self.now == instant else 0
             instant = self.now
             if steps > MAX_STEPS_AT_ONE_INSTANT:
-                raise Livelock(f"{steps} steps at {self.now}")
+                raise LivelockError(f"{steps} steps at {self.now}")
         return True if until is None else until()
 
     def drain(self) -> None:

@@ -1,0 +1,46 @@
+"""The asyncio API with W3C names, and the only place that does I/O."""
+
+from ..peer import (
+    InvalidAccessError,
+    InvalidModificationError,
+    InvalidStateError,
+    NotSupportedError,
+    OperationError,
+    SdpSyntaxError,
+)
+from .data_channel import RTCDataChannel
+from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCSessionDescription
+from .peer_connection import RTCPeerConnection
+from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .tracks import (
+    EncodedFrame,
+    EncodedMediaTrack,
+    EncodedVideoTrack,
+    MediaStreamError,
+    MediaStreamTrack,
+    RemoteStreamTrack,
+)
+
+__all__ = [
+    "EncodedFrame",
+    "EncodedMediaTrack",
+    "EncodedVideoTrack",
+    "InvalidAccessError",
+    "InvalidModificationError",
+    "InvalidStateError",
+    "MediaStreamError",
+    "MediaStreamTrack",
+    "NotSupportedError",
+    "OperationError",
+    "RTCConfiguration",
+    "RTCDataChannel",
+    "RTCIceCandidate",
+    "RTCIceServer",
+    "RTCPeerConnection",
+    "RTCRtpReceiver",
+    "RTCRtpSender",
+    "RTCRtpTransceiver",
+    "RTCSessionDescription",
+    "RemoteStreamTrack",
+    "SdpSyntaxError",
+]

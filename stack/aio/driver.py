@@ -1,0 +1,208 @@
+"""Runs a peer connection machine on asyncio: sockets in batches, one timer, one flush per turn of the loop."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..core import Address, Datagram
+from ..peer import Event, PeerConnection
+from .interfaces import local_addresses
+from .udp import UdpSocket
+
+logger = logging.getLogger(__name__)
+
+MAX_ROUNDS: Final = 4
+"""Times that handlers may answer at once before the loop gets a turn, so that an echo cannot starve it."""
+
+DNS_TIMEOUT: Final = 5.0
+"""Seconds to look up a STUN server."""
+
+DEFAULT_STUN_PORT: Final = 3478  # RFC 8489 section 8.1
+
+
+class Driver:
+    """Moves datagrams, time and events between one machine and the event loop.
+
+    Args:
+        machine: What to run.
+        report: Called with each event.
+        after_events: Called after a round of events; returns whether it did something that may need another round.
+        report_error: Called with an exception of one of our tasks.
+    """
+
+    now = staticmethod(time.monotonic)
+
+    def __init__(
+        self,
+        machine: PeerConnection,
+        report: Callable[[Event], None],
+        after_events: Callable[[], bool],
+        report_error: Callable[[BaseException], None],
+    ) -> None:
+        self._machine = machine
+        self._report = report
+        self._after_events = after_events
+        self._report_error = report_error
+        self._sockets: dict[Address, UdpSocket] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._scheduled = False
+        self._flushing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    # -- sockets -----------------------------------------------------------------------------------------------
+
+    def gather(self, urls: Sequence[str]) -> None:
+        """Bind a socket per local address, at once: host candidates must not wait for anything. Then ask STUN servers.
+
+        Args:
+            urls: `stun:` URLs.
+        """
+        if self._sockets:
+            return
+        loop = asyncio.get_running_loop()
+        for entry in local_addresses():
+            try:
+                sock = UdpSocket(entry.host, loop, self._on_batch)
+            except OSError as error:
+                logger.info("no candidate on %s: %s", entry.host, error)
+                continue
+            self._sockets[sock.address] = sock
+            self._machine.add_local_address(sock.address, self.now(), interface=entry.interface)
+        servers = [address for url in urls if (address := stun_address(url)) is not None]
+        if servers:
+            self.spawn(self._ask_stun_servers(servers), "stun-servers")
+        else:
+            self._machine.end_local_addresses(self.now())
+
+    async def _ask_stun_servers(self, servers: list[tuple[str, int]]) -> None:
+        loop = asyncio.get_running_loop()
+        for host, port in servers:
+            try:
+                async with asyncio.timeout(DNS_TIMEOUT):
+                    found = await loop.getaddrinfo(host, port, type=2)  # SOCK_DGRAM
+            except (OSError, TimeoutError) as error:
+                logger.warning("STUN server %s:%s is not known: %s", host, port, error)
+                continue
+            for *_, address in found:
+                self._machine.add_stun_server(Address(str(address[0]), int(address[1])), self.now())
+        self._machine.end_local_addresses(self.now())
+        self.flush()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Run a task whose exceptions are heard and which ends with the connection."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report_error(error)
+
+    # -- the pump ----------------------------------------------------------------------------------------------
+
+    def _on_batch(self, batch: list[Datagram]) -> None:
+        now, receive = self.now(), self._machine.receive_datagram
+        for datagram in batch:
+            receive(datagram, now)
+        self.flush()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._machine.handle_timer(self.now())
+        self.flush()
+
+    def schedule_flush(self) -> None:
+        """Flush at the end of this turn of the loop, so that what is sent in one turn leaves together."""
+        if self._scheduled or self._flushing or self.closed:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # made before the loop runs; setting a description flushes
+            return
+        self._scheduled = True
+        loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what is due, report what happened, arm the timer."""
+        self._scheduled = False
+        if self._flushing or self.closed:
+            return
+        self._flushing = True
+        machine, busy = self._machine, False
+        try:
+            for _ in range(MAX_ROUNDS):
+                datagrams = machine.datagrams_to_send(self.now())
+                if datagrams:
+                    self._transmit(datagrams)
+                busy = False
+                while (event := machine.next_event()) is not None:
+                    busy = True
+                    self._report(event)
+                busy = self._after_events() or busy
+                if not busy:
+                    break
+        finally:
+            self._flushing = False
+        if busy:
+            self.schedule_flush()
+        self._arm()
+
+    def _transmit(self, datagrams: list[Datagram]) -> None:
+        start, end = 0, len(datagrams)
+        while start < end:
+            local = datagrams[start].local
+            stop = start + 1
+            while stop < end and datagrams[stop].local == local:
+                stop += 1
+            sock = self._sockets.get(local)
+            if sock is not None:
+                sock.send(datagrams if stop - start == end else datagrams[start:stop])
+            start = stop
+
+    def _arm(self) -> None:
+        """Keep one timer handle; move it only when the deadline comes nearer (a late one just finds nothing due)."""
+        due = self._machine.next_timer()
+        if due is None or self.closed:
+            return
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - self.now()), self._on_timer)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Send the last datagrams, then free sockets, timer and tasks."""
+        self._machine.close(self.now())
+        self._flushing = False  # a handler of the flush that is running may be the one who closes
+        self.flush()
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for sock in self._sockets.values():
+            sock.close()
+        current = asyncio.current_task()
+        ending = [task for task in self._tasks if task is not current]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+
+def stun_address(url: str) -> tuple[str, int] | None:
+    """Return host and port of a `stun:` URL (RFC 7064 section 3.1), None with a warning for anything else."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "stun":
+        logger.warning("ICE server %s:... is ignored: only stun: is implemented yet", scheme)
+        return None
+    parts = urlsplit(f"//{rest}")
+    return (parts.hostname, parts.port or DEFAULT_STUN_PORT) if parts.hostname else None

@@ -1,0 +1,409 @@
+"""RTCPeerConnection: the W3C API over asyncio, a thin shell around `stack.peer.PeerConnection`.
+
+`Driver` runs the machine; here are the names, and the events as callbacks. Nothing is decided here that the machine
+could decide.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .. import datachannel, dtls
+from ..peer import Codec, InvalidStateError, PeerConnection, Transceiver, events
+from ..peer import Configuration as MachineConfiguration
+from ..peer.session import Description
+from .data_channel import RTCDataChannel
+from .descriptions import RTCConfiguration, RTCIceCandidate, RTCSessionDescription
+from .driver import Driver
+from .events import EventTarget
+from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .tracks import EncodedFrame, MediaStreamTrack
+
+logger = logging.getLogger(__name__)
+
+GATHERING_TIMEOUT: Final = 5.0
+"""Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
+
+
+@lru_cache(maxsize=1)
+def _shared_certificate(day: int) -> dtls.Certificate:  # noqa: ARG001  the day is the cache's key
+    """One certificate per process and day: signing one costs more than a handshake, and RFC 8827 allows reuse."""
+    return dtls.Certificate.generate(os.urandom, now_unix=time.time())
+
+
+class RTCPeerConnection(EventTarget):
+    """A connection to a peer.
+
+    Events: `icecandidate` (RTCIceCandidate or None at the end), `negotiationneeded`, `signalingstatechange`,
+    `icegatheringstatechange`, `iceconnectionstatechange`, `connectionstatechange`, `datachannel` (RTCDataChannel),
+    `track` (RemoteStreamTrack), `error` (what failed, as text).
+
+    When nothing listens to `icecandidate`, candidates are not trickled: `setLocalDescription` waits for all of them,
+    so that `localDescription` can be sent as it is.
+
+    Args:
+        configuration: ICE servers.
+        machine: Settings of the layers below, see `stack.peer.Configuration`.
+    """
+
+    def __init__(
+        self, configuration: RTCConfiguration | None = None, *, machine: MachineConfiguration | None = None
+    ) -> None:
+        super().__init__()
+        self._configuration = configuration or RTCConfiguration()
+        self._machine = PeerConnection(
+            certificate=_shared_certificate(int(time.time() // 86400)),
+            random_bytes=os.urandom,
+            configuration=machine,
+        )
+        self._driver = Driver(self._machine, self._report, self._check_thresholds, self._report_error)
+        self._channels: dict[int, RTCDataChannel] = {}
+        self._draining: set[RTCDataChannel] = set()
+        self._transceivers: dict[int, RTCRtpTransceiver] = {}
+        self._gathered = asyncio.Event()
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            datachannel.MessageReceived: self._on_message,
+            datachannel.ChannelAnnounced: self._on_channel_announced,
+            datachannel.ChannelOpened: self._on_channel_opened,
+            datachannel.ChannelClosing: self._on_channel_closing,
+            datachannel.ChannelClosed: self._on_channel_closed,
+            events.SignalingStateChanged: lambda _: self.dispatch("signalingstatechange"),
+            events.IceGatheringStateChanged: lambda _: self.dispatch("icegatheringstatechange"),
+            events.IceConnectionStateChanged: lambda _: self.dispatch("iceconnectionstatechange"),
+            events.NegotiationNeeded: lambda _: self.dispatch("negotiationneeded"),
+            events.ConnectionStateChanged: self._on_connection_state,
+            events.IceCandidateGathered: self._on_candidate,
+            events.TrackAdded: self._on_track,
+            events.TrackRemoved: self._on_track_removed,
+            events.MediaReceived: self._on_media,
+            events.SendingStarted: self._on_sending_started,
+            events.SendingStopped: self._on_sending_stopped,
+            events.KeyframeRequested: self._on_keyframe_requested,
+            events.TargetBitrateChanged: self._on_target_bitrate,
+        }
+        self.error: str | None = None
+
+    # -- W3C attributes ----------------------------------------------------------------------------------------
+
+    @property
+    def signalingState(self) -> str:
+        """W3C RTCSignalingState."""
+        return self._machine.signaling_state
+
+    @property
+    def iceGatheringState(self) -> str:
+        """`new`, `gathering` or `complete`."""
+        return self._machine.ice_gathering_state
+
+    @property
+    def iceConnectionState(self) -> str:
+        """W3C RTCIceConnectionState."""
+        return self._machine.ice_connection_state
+
+    @property
+    def connectionState(self) -> str:
+        """W3C RTCPeerConnectionState."""
+        return self._machine.connection_state
+
+    @property
+    def localDescription(self) -> RTCSessionDescription | None:
+        """Ours, with the candidates known so far."""
+        return _description(self._machine.local_description)
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription | None:
+        """The peer's."""
+        return _description(self._machine.remote_description)
+
+    # -- channels and tracks -----------------------------------------------------------------------------------
+
+    def createDataChannel(
+        self,
+        label: str,
+        *,
+        ordered: bool = True,
+        maxPacketLifeTime: int | None = None,
+        maxRetransmits: int | None = None,
+        protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,
+    ) -> RTCDataChannel:
+        """Open a data channel (W3C createDataChannel)."""
+        channel = self._machine.create_data_channel(
+            label,
+            self._driver.now(),
+            protocol=protocol,
+            ordered=ordered,
+            max_retransmits=maxRetransmits,
+            max_packet_life_time=maxPacketLifeTime,
+            negotiated=negotiated,
+            channel_id=id,
+        )
+        self._driver.schedule_flush()
+        return self._wrap_channel(channel)
+
+    def addTrack(self, track: MediaStreamTrack, *_streams: Any) -> RTCRtpSender:
+        """Send a track; takes effect with the next negotiation."""
+        if any(t.sender.track is track for t in self._transceivers.values()):
+            raise InvalidStateError("this track is being sent already")
+        machine = self._machine.add_track(track.kind, track_id=track.id)
+        transceiver = self._wrap_transceiver(machine)
+        transceiver.sender.replace(track)
+        self._driver.schedule_flush()
+        return transceiver.sender
+
+    def addTransceiver(
+        self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv", **_init: Any
+    ) -> RTCRtpTransceiver:
+        """Add a transceiver for a track or a kind (W3C addTransceiver)."""
+        track = trackOrKind if isinstance(trackOrKind, MediaStreamTrack) else None
+        kind = track.kind if track is not None else str(trackOrKind)
+        machine = self._machine.add_transceiver(
+            kind, direction, track_id=track.id if track else "", has_track=track is not None
+        )
+        transceiver = self._wrap_transceiver(machine)
+        if track is not None:
+            transceiver.sender.replace(track)
+        self._driver.schedule_flush()
+        return transceiver
+
+    def getTransceivers(self) -> list[RTCRtpTransceiver]:
+        """All transceivers."""
+        return [self._wrap_transceiver(machine) for machine in self._machine.transceivers]
+
+    def getSenders(self) -> list[RTCRtpSender]:
+        """The senders of all transceivers."""
+        return [transceiver.sender for transceiver in self.getTransceivers()]
+
+    def getReceivers(self) -> list[RTCRtpReceiver]:
+        """The receivers of all transceivers."""
+        return [transceiver.receiver for transceiver in self.getTransceivers()]
+
+    # -- negotiation -------------------------------------------------------------------------------------------
+
+    async def createOffer(self) -> RTCSessionDescription:
+        """Describe what we want (RFC 8829 section 5.2)."""
+        created = self._machine.create_offer()
+        return RTCSessionDescription(created.sdp, created.type)
+
+    async def createAnswer(self) -> RTCSessionDescription:
+        """Describe what we accept (RFC 8829 section 5.3)."""
+        created = self._machine.create_answer()
+        return RTCSessionDescription(created.sdp, created.type)
+
+    async def setLocalDescription(self, sessionDescription: RTCSessionDescription | None = None) -> None:
+        """Apply what createOffer or createAnswer returned, or without an argument create and apply it."""
+        given = None if sessionDescription is None else Description(sessionDescription.type, sessionDescription.sdp)
+        self._machine.set_local_description(given, self._driver.now())
+        if self._machine.wants_sockets:
+            self._driver.gather([url for server in self._configuration.iceServers for url in _urls(server.urls)])
+        self._driver.flush()
+        if not self.listeners("icecandidate") and self.iceGatheringState == "gathering":
+            try:
+                async with asyncio.timeout(GATHERING_TIMEOUT):
+                    await self._gathered.wait()
+            except TimeoutError:
+                logger.warning("gathering took longer than %s s; going on with what was found", GATHERING_TIMEOUT)
+
+    async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
+        """Apply the peer's description."""
+        given = Description(sessionDescription.type, sessionDescription.sdp)
+        self._machine.set_remote_description(given, self._driver.now())
+        self._driver.flush()
+
+    async def addIceCandidate(self, candidate: RTCIceCandidate | None = None) -> None:
+        """Take a trickled candidate; None ends them."""
+        if candidate is None:
+            self._machine.add_remote_candidate(None, self._driver.now())
+        else:
+            self._machine.add_remote_candidate(
+                candidate.candidate, self._driver.now(), ufrag=candidate.usernameFragment or None
+            )
+        self._driver.schedule_flush()
+
+    async def close(self) -> None:
+        """Close: tell the peer, stop everything, free sockets, tasks and threads. Takes no round trip."""
+        if self._driver.closed:
+            return
+        for transceiver in self._transceivers.values():
+            transceiver.sender.halt()
+            transceiver.receiver.track.stop()
+        await self._driver.close()
+        self._gathered.set()
+        self.remove_all_listeners()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def _report(self, event: events.Event) -> None:
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _report_error(self, error: BaseException) -> None:
+        """Make sure that an exception in a task of ours is heard."""
+        if not self._driver.closed and self.listeners("error"):
+            self.dispatch("error", error)
+        else:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a task of the peer connection failed", "exception": error}
+            )
+
+    def _check_thresholds(self) -> bool:
+        """Fire `bufferedamountlow` where it is due; return whether a handler may have sent something."""
+        fired = False
+        for channel in list(self._draining):
+            if channel.check_threshold():
+                self._draining.discard(channel)
+                fired = True
+        return fired
+
+    def _on_message(self, event: datachannel.MessageReceived) -> None:
+        channel = self._channels.get(id(event.channel))
+        if channel is not None:
+            channel.deliver(event.data)
+
+    def _on_channel_announced(self, event: datachannel.ChannelAnnounced) -> None:
+        self.dispatch("datachannel", self._wrap_channel(event.channel))
+
+    def _on_channel_opened(self, event: datachannel.ChannelOpened) -> None:
+        self._wrap_channel(event.channel).dispatch("open")
+
+    def _on_channel_closing(self, event: datachannel.ChannelClosing) -> None:
+        self._wrap_channel(event.channel).dispatch("closing")
+
+    def _on_channel_closed(self, event: datachannel.ChannelClosed) -> None:
+        channel = self._channels.pop(id(event.channel), None)
+        if channel is not None:
+            self._draining.discard(channel)
+            if event.error is not None and channel.listeners("error"):
+                channel.dispatch("error", str(event.error))
+            channel.dispatch("close")
+
+    def _on_candidate(self, event: events.IceCandidateGathered) -> None:
+        found = event.candidate
+        if found is None:
+            self._gathered.set()
+            self.dispatch("icecandidate", None)
+            return
+        self.dispatch("icecandidate", RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag))
+
+    def _on_connection_state(self, event: events.ConnectionStateChanged) -> None:
+        if event.error is not None:
+            self.error = str(event.error)
+            logger.warning("connection failed: %s", self.error)
+            if self.listeners("error"):
+                self.dispatch("error", self.error)
+        self.dispatch("connectionstatechange")
+
+    def _on_track(self, event: events.TrackAdded) -> None:
+        transceiver = self._wrap_transceiver(event.transceiver)
+        transceiver.receiver.renew(self)
+        self.dispatch("track", transceiver.receiver.track)
+
+    def _on_track_removed(self, event: events.TrackRemoved) -> None:
+        self._wrap_transceiver(event.transceiver).receiver.track.stop()
+
+    def _on_media(self, event: events.MediaReceived) -> None:
+        frame = event.frame
+        self._wrap_transceiver(event.transceiver).receiver.track.deliver(
+            frame.mime, EncodedFrame(frame.data, frame.timestamp, frame.keyframe, frame.receive_time)
+        )
+
+    def _on_sending_started(self, event: events.SendingStarted) -> None:
+        self._wrap_transceiver(event.transceiver).sender.start(event.mime_type)
+
+    def _on_sending_stopped(self, event: events.SendingStopped) -> None:
+        self._wrap_transceiver(event.transceiver).sender.halt()
+
+    def _on_keyframe_requested(self, event: events.KeyframeRequested) -> None:
+        self._wrap_transceiver(event.transceiver).sender.on_keyframe_request()
+
+    def _on_target_bitrate(self, event: events.TargetBitrateChanged) -> None:
+        self._wrap_transceiver(event.transceiver).sender.on_target_bitrate(event.bitrate)
+
+    # -- called by channels and senders ------------------------------------------------------------------------
+
+    def send_message(self, wrapper: RTCDataChannel, channel: datachannel.Channel, data: bytes | str) -> None:
+        """Queue a message of a channel."""
+        if self._driver.closed:
+            raise InvalidStateError("the peer connection is closed")
+        self._machine.send(channel, data, self._driver.now())
+        if not wrapper.above_threshold and wrapper.bufferedAmount > wrapper.bufferedAmountLowThreshold:
+            wrapper.above_threshold = True
+            self._draining.add(wrapper)
+        self._driver.schedule_flush()
+
+    def buffered_amount(self, channel: datachannel.Channel) -> int:
+        """Bytes of a channel that have not left yet."""
+        return self._machine.buffered_amount(channel)
+
+    def close_channel(self, channel: datachannel.Channel) -> None:
+        """Close a channel."""
+        self._machine.close_channel(channel, self._driver.now())
+        self._driver.schedule_flush()
+
+    def run_sender(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a sender's loop as a task of this connection."""
+        return self._driver.spawn(coroutine, "rtp-sender")
+
+    def send_frame(self, transceiver: Transceiver, frame: EncodedFrame) -> None:
+        """Send an encoded frame of a track."""
+        self._machine.send_frame(
+            transceiver,
+            frame.data,
+            frame.timestamp,
+            self._driver.now(),
+            keyframe=frame.keyframe,
+            capture_time=frame.capture_time,
+        )
+        self._driver.flush()
+
+    def request_keyframe(self, transceiver: Transceiver) -> None:
+        """Ask the peer for a key frame."""
+        if transceiver.receiver is not None and not self._driver.closed:
+            transceiver.receiver.request_keyframe(self._driver.now())
+            self._driver.schedule_flush()
+
+    def set_direction(self, transceiver: Transceiver, direction: str) -> None:
+        """Change a transceiver's direction."""
+        self._machine.set_direction(transceiver, direction)
+        self._driver.schedule_flush()
+
+    def set_codec_preferences(self, transceiver: Transceiver, codecs: list[Codec]) -> None:
+        """Choose a transceiver's codecs."""
+        self._machine.set_codec_preferences(transceiver, codecs)
+
+    # -- wrappers ----------------------------------------------------------------------------------------------
+
+    def _wrap_channel(self, channel: datachannel.Channel) -> RTCDataChannel:
+        wrapper = self._channels.get(id(channel))
+        if wrapper is None:
+            wrapper = self._channels[id(channel)] = RTCDataChannel(self, channel)
+        return wrapper
+
+    def _wrap_transceiver(self, machine: Transceiver) -> RTCRtpTransceiver:
+        wrapper = self._transceivers.get(id(machine))
+        if wrapper is None:
+            wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
+        return wrapper
+
+
+def _description(description: Description | None) -> RTCSessionDescription | None:
+    return None if description is None else RTCSessionDescription(description.sdp, description.type)
+
+
+def _urls(urls: str | list[str]) -> list[str]:
+    return [urls] if isinstance(urls, str) else list(urls)

@@ -1,0 +1,53 @@
+"""Settings of a peer connection, for all its layers."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..dtls import Config as DtlsConfig
+from ..ice import Config as IceConfig
+from ..sctp import Config as SctpConfig
+
+DEFAULT_MTU: Final = 1200
+"""Bytes of a UDP payload that pass nearly every path (RFC 8835 section 5 leaves it to the implementation)."""
+
+DTLS_OVERHEAD: Final = 37  # record header 13, explicit nonce 8, tag 16 (RFC 5288 section 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings; the defaults suit a browser on the other end.
+
+    Args:
+        ice: Settings of the ICE agent.
+        dtls: Settings of the DTLS connection.
+        sctp: Settings of the association; ports and packet size are filled in here.
+        mtu: Largest UDP payload, bytes.
+        max_message_size: What we announce as `a=max-message-size`, bytes.
+        ntp_offset: Seconds to add to `now` for NTP time (RFC 3550 section 4), for sender reports.
+        playout_delay: Smallest and largest playout delay to ask of the receiver of our video, seconds; (0, 0) makes a
+            browser show every frame at once. None leaves it to the receiver.
+        ntp_offset: float = 0.0
+    playout_delay: tuple[float, float] | None = None
+    keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
+    """
+
+    ice: IceConfig = field(default_factory=IceConfig)
+    dtls: DtlsConfig = field(default_factory=DtlsConfig)
+    sctp: SctpConfig = field(default_factory=SctpConfig)
+    mtu: int = DEFAULT_MTU
+    max_message_size: int = 262144
+    ntp_offset: float = 0.0
+    playout_delay: tuple[float, float] | None = None
+    keylog: Callable[[str], None] | None = None
+
+    def sctp_for(self, remote_port: int) -> SctpConfig:
+        """Return the SCTP settings for a peer on `remote_port`, packets sized to fit a DTLS record in the MTU."""
+        size = (self.mtu - DTLS_OVERHEAD) & ~3
+        return dataclasses.replace(
+            self.sctp,
+            remote_port=remote_port,
+            max_packet_size=size,
+            max_message_size=max(self.sctp.max_message_size, self.max_message_size),
+        )

@@ -1,0 +1,605 @@
+"""The peer connection without I/O: JSEP on top, one transport below, media and data in between.
+
+The shell (`stack.aio`) binds sockets, feeds datagrams and time, and carries out what the events say. A whole
+negotiation and session runs in virtual time with nothing but two of these and a `stack.testing.Link`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from .. import datachannel, dtls, ice, rtp, sdp
+from ..core import Address, Datagram, LocalError, Machine, ParseError, PeerError, RandomBytes
+from . import events
+from .codecs import Codec
+from .configuration import Configuration
+from .errors import InvalidAccessError, InvalidStateError, OperationError, SdpSyntaxError
+from .media import Media
+from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Applied, Description, Session
+from .transceiver import DIRECTIONS, Transceiver, direction_of, receives, sends
+from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport
+
+MAX_TRANSCEIVERS: Final = 64
+"""As many as a session may have sections (RFC 8829 ties the two together)."""
+
+
+class PeerConnection(Machine[Datagram, Datagram, events.Event]):
+    """A WebRTC peer connection as a machine.
+
+    Args:
+        certificate: Our DTLS certificate.
+        random_bytes: Source of randomness.
+        configuration: Settings of all layers.
+    """
+
+    def __init__(
+        self, *, certificate: dtls.Certificate, random_bytes: RandomBytes, configuration: Configuration | None = None
+    ) -> None:
+        super().__init__()
+        self._random_bytes = random_bytes
+        self.configuration = configuration or Configuration()
+        self._cname = random_bytes(12).hex()  # RFC 7022 section 4.2: short-term persistent, 96 random bits
+        self.transport = Transport(
+            controlling=True,
+            certificate=certificate,
+            random_bytes=random_bytes,
+            configuration=self.configuration,
+        )
+        self.media = Media(
+            self.transport, random_bytes=random_bytes, cname=self._cname, configuration=self.configuration
+        )
+        self.session = Session(
+            random_bytes=random_bytes,
+            fingerprints=[certificate.fingerprint("sha-256")],
+            cname=self._cname,
+            new_transceiver=self._new_transceiver,
+            max_message_size=self.configuration.max_message_size,
+        )
+        parameters = self.transport.ice.local_parameters
+        self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd
+        self.ice_gathering_state = "new"
+        self.ice_connection_state = "new"
+        self.connection_state = "new"
+        self._local_candidates: list[sdp.Candidate] = []
+        self._announced: set[int] = set()
+        self._sending: set[int] = set()
+        self._negotiation_needed = False
+        self._remote_ufrag = ""
+        self._waiting_candidates: list[sdp.Candidate] = []
+        self._error: PeerError | None = None
+        self._closed = False
+        self._terminal_pending = False
+
+    # -- what the application asks for -------------------------------------------------------------------------
+
+    @property
+    def signaling_state(self) -> str:
+        """W3C's RTCSignalingState."""
+        return "closed" if self._closed else self.session.signaling_state
+
+    @property
+    def transceivers(self) -> tuple[Transceiver, ...]:
+        """All transceivers, in order of creation."""
+        return tuple(self.session.transceivers)
+
+    def add_transceiver(
+        self,
+        kind: str,
+        direction: str = "sendrecv",
+        *,
+        stream_id: str = "",
+        track_id: str = "",
+        has_track: bool = False,
+    ) -> Transceiver:
+        """Add a transceiver (RFC 8829 section 4.1.6).
+
+        Args:
+            kind: `audio` or `video`.
+            direction: What we want to do.
+            stream_id: Our stream's id for the peer's msid; made up when empty.
+            track_id: Our track's id; made up when empty.
+            has_track: Whether there is something to send already.
+        """
+        self._check_open()
+        if kind not in {"audio", "video"}:
+            raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
+        if direction not in DIRECTIONS:
+            raise InvalidAccessError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        transceiver = self._new_transceiver(kind, direction)
+        transceiver.stream_id = stream_id or transceiver.stream_id
+        transceiver.track_id = track_id or transceiver.track_id
+        transceiver.has_track = has_track
+        self.session.transceivers.append(transceiver)
+        self._need_negotiation()
+        return transceiver
+
+    def add_track(self, kind: str, *, stream_id: str = "", track_id: str = "") -> Transceiver:
+        """Send a track: reuse a transceiver that never sent, or add one (W3C addTrack, RFC 8829 section 4.1.5)."""
+        self._check_open()
+        for transceiver in self.session.transceivers:
+            if (
+                transceiver.kind == kind
+                and not transceiver.has_track
+                and not transceiver.stopped
+                and (transceiver.sender is None)
+            ):
+                transceiver.direction = direction_of(send=True, receive=receives(transceiver.direction))
+                transceiver.stream_id = stream_id or transceiver.stream_id
+                transceiver.track_id = track_id or transceiver.track_id
+                break
+        else:
+            transceiver = self.add_transceiver(kind, "sendrecv", stream_id=stream_id, track_id=track_id)
+        transceiver.has_track = transceiver.added_by_track = True
+        self._need_negotiation()
+        return transceiver
+
+    def set_direction(self, transceiver: Transceiver, direction: str) -> None:
+        """Change what we want; takes effect with the next negotiation."""
+        self._check_open()
+        if direction not in DIRECTIONS:
+            raise InvalidAccessError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        if transceiver.direction != direction:
+            transceiver.direction = direction
+            self._need_negotiation()
+
+    def set_codec_preferences(self, transceiver: Transceiver, codecs: Sequence[Codec]) -> None:
+        """Choose codecs and their order (W3C setCodecPreferences)."""
+        self._check_open()
+        if not codecs or any(codec.kind != transceiver.kind for codec in codecs):
+            raise InvalidAccessError(f"give at least one codec, all of kind {transceiver.kind}")
+        transceiver.preferences = list(codecs)
+        transceiver.preferences_set = True
+
+    def create_data_channel(
+        self,
+        label: str,
+        now: float,
+        *,
+        protocol: str = "",
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: int | None = None,
+        negotiated: bool = False,
+        channel_id: int | None = None,
+        priority: int = 256,
+    ) -> datachannel.Channel:
+        """Open a data channel (W3C createDataChannel); `max_packet_life_time` is in milliseconds."""
+        self._check_open()
+        channel = self.transport.channels.open(
+            label,
+            protocol=protocol,
+            ordered=ordered,
+            max_retransmits=max_retransmits,
+            max_packet_life_time=max_packet_life_time,
+            negotiated=negotiated,
+            id=channel_id,
+            priority=priority,
+            now=self._clamp(now),
+        )
+        if not self.session.wants_data:
+            self.session.wants_data = True
+            self._need_negotiation()
+        return channel
+
+    def send(self, channel: datachannel.Channel, data: bytes | str, now: float) -> None:
+        """Send a message on an open channel.
+
+        Raises:
+            InvalidStateError: The channel is not open.
+            OperationError: The send buffer is full, or the message is larger than the peer takes.
+        """
+        if channel.state != "open":
+            raise InvalidStateError(f"data channel {channel.label!r} is {channel.state}, not open")
+        association = self.transport.sctp
+        if association is not None and not association.can_buffer(len(data)):
+            raise OperationError(
+                "the send buffer is full: wait for bufferedamountlow before sending more on this connection"
+            )
+        try:
+            self.transport.channels.send(channel, data, self._clamp(now))
+        except LocalError as error:
+            raise OperationError(str(error)) from error
+
+    def close_channel(self, channel: datachannel.Channel, now: float) -> None:
+        """Close a channel once what was sent on it is delivered."""
+        self.transport.channels.close_channel(channel, self._clamp(now))
+
+    def buffered_amount(self, channel: datachannel.Channel) -> int:
+        """Bytes sent on the channel that have not left yet (W3C bufferedAmount)."""
+        association = self.transport.sctp
+        waiting = self.transport.channels.buffered_amount(channel)
+        if association is None or channel.id is None:
+            return waiting
+        return waiting + association.buffered_amount(channel.id)
+
+    def send_frame(
+        self,
+        transceiver: Transceiver,
+        data: bytes,
+        timestamp: int,
+        now: float,
+        *,
+        keyframe: bool | None = None,
+        capture_time: float | None = None,
+    ) -> bool:
+        """Send one encoded frame; returns whether it could be sent now.
+
+        Args:
+            transceiver: On which to send.
+            data: The encoded frame (Annex B for H.264).
+            timestamp: In units of the codec's clock rate.
+            now: The time.
+            keyframe: Whether it can be decoded alone; looked up in the bitstream when None.
+            capture_time: When it was captured, on the same clock as `now`.
+        """
+        now = self._clamp(now)
+        if self._closed or transceiver.sender is None or not self.transport.can_send_media:
+            return False
+        transceiver.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
+        return True
+
+    # -- negotiation -------------------------------------------------------------------------------------------
+
+    def create_offer(self) -> Description:
+        """RFC 8829 section 5.2.
+
+        Raises:
+            InvalidStateError: If closed, or in a state that takes no offer, or there is nothing to offer.
+        """
+        self._check_open()
+        return self.session.create_offer()
+
+    def create_answer(self) -> Description:
+        """RFC 8829 section 5.3."""
+        self._check_open()
+        return self.session.create_answer()
+
+    def set_local_description(self, description: Description | None, now: float) -> None:
+        """Apply our own description; None creates the one that the state asks for (W3C)."""
+        self._check_open()
+        now = self._clamp(now)
+        if description is None:
+            answering = self.session.signaling_state == "have-remote-offer"
+            description = self.create_answer() if answering else self.create_offer()
+        offer = description.type == "offer"
+        first = self.session.local is None and self.session.remote is None
+        applied = self.session.set_local(description)
+        if first and offer:
+            self.transport.ice.set_controlling(True)
+        self._announce_signaling_state()
+        if any(not section.rejected for section in self.session.sections):
+            self._start_gathering()
+        if applied is not None:
+            self._apply(applied, now, final=True)
+
+    def set_remote_description(self, description: Description, now: float) -> None:
+        """Apply the peer's description.
+
+        Raises:
+            InvalidStateError: It does not fit the signaling state.
+            SdpSyntaxError: It is malformed; the message names the line.
+            InvalidAccessError: It is well-formed but not acceptable.
+        """
+        self._check_open()
+        now = self._clamp(now)
+        first = self.session.local is None and self.session.remote is None
+        applied = self.session.set_remote(description)
+        if first and description.type == "offer":
+            self.transport.ice.set_controlling(applied.session.ice_lite)
+        self._announce_signaling_state()
+        self._apply(applied, now, final=description.type == "answer")
+        if description.type == "offer":
+            self._announce_tracks(applied.session)
+
+    def add_remote_candidate(self, candidate: str | None, now: float, *, ufrag: str | None = None) -> None:
+        """Take a trickled candidate (RFC 8838); None or an empty string ends them.
+
+        Raises:
+            InvalidStateError: There is no remote description yet.
+            SdpSyntaxError: The candidate is malformed.
+        """
+        self._check_open()
+        now = self._clamp(now)
+        if self.session.remote is None:
+            raise InvalidStateError("set the remote description before adding candidates")
+        if not candidate:
+            self.transport.ice.end_of_remote_candidates(now)
+            return
+        try:
+            parsed = sdp.Candidate.parse(candidate)
+        except ParseError as error:
+            raise SdpSyntaxError(f"malformed candidate: {error}") from error
+        if (ufrag or parsed.ufrag or self._remote_ufrag) != self._remote_ufrag:
+            self.dropped["candidate-of-another-generation"] += 1
+            return
+        self._add_remote_candidate(parsed, now)
+
+    def _add_remote_candidate(self, candidate: sdp.Candidate, now: float) -> None:
+        self.transport.ice.add_remote_candidate(
+            ice.Candidate(
+                foundation=candidate.foundation,
+                component=candidate.component,
+                transport=candidate.transport,
+                priority=candidate.priority,
+                host=candidate.host,
+                port=candidate.port,
+                type=candidate.type,
+                related_host=candidate.related_host,
+                related_port=candidate.related_port,
+                tcp_type=candidate.tcp_type,
+            ),
+            now,
+        )
+
+    def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
+        remote = applied.remote
+        if remote is not None:
+            self._apply_transport(applied, remote, now)
+        if applied.data is not None:
+            size = applied.data.max_message_size
+            self.transport.start_sctp(
+                applied.data.sctp_port or 5000, DEFAULT_REMOTE_MESSAGE_SIZE if size is None else size, now
+            )
+        if final:
+            self.media.configure(self.session.transceivers, now)
+            self._announce_tracks(applied.session)
+            self._announce_sending()
+
+    def _apply_transport(self, applied: Applied, remote: sdp.MediaDescription, now: float) -> None:
+        agent = self.transport.ice
+        ufrag, pwd = applied.session.ice_parameters_of(remote)
+        if ufrag and pwd and ufrag != self._remote_ufrag:
+            self._remote_ufrag = ufrag
+            agent.set_remote_parameters(ice.Parameters(ufrag, pwd, lite=applied.session.ice_lite), now)
+        for candidate in remote.candidates:
+            self._add_remote_candidate(candidate, now)
+        if remote.end_of_candidates:
+            agent.end_of_remote_candidates(now)
+        if applied.role is not None:
+            fingerprints = [dtls.Fingerprint(f.algorithm, f.value) for f in applied.session.fingerprints_of(remote)]
+            self.transport.start_dtls(applied.role, fingerprints, now)
+
+    # -- gathering ---------------------------------------------------------------------------------------------
+
+    def add_local_address(self, address: Address, now: float, *, interface: str = "") -> None:
+        """A socket is bound at this address: offer it as a host candidate."""
+        self.transport.ice.add_local_address(address, self._clamp(now), interface=interface)
+        self._take_transport_events()
+
+    def add_stun_server(self, address: Address, now: float) -> None:
+        """Ask this server from every socket for its server-reflexive address."""
+        self.transport.ice.add_stun_server(address, self._clamp(now))
+        self._take_transport_events()
+
+    def end_local_addresses(self, now: float) -> None:
+        """No more sockets or servers will come."""
+        self.transport.ice.end_local_addresses(self._clamp(now))
+        self._take_transport_events()
+
+    @property
+    def wants_sockets(self) -> bool:
+        """Whether gathering was asked for and the shell should bind sockets."""
+        return self.ice_gathering_state == "gathering"
+
+    def _start_gathering(self) -> None:
+        if self.ice_gathering_state == "new":
+            self.ice_gathering_state = "gathering"
+            self._events.append(events.IceGatheringStateChanged("gathering"))
+
+    def _gathered(self, found: ice.Candidate) -> None:
+        candidate = sdp.Candidate(
+            foundation=found.foundation,
+            component=found.component,
+            transport=found.transport,
+            priority=found.priority,
+            host=found.host,
+            port=found.port,
+            type=found.type,
+            related_host=found.related_host,
+            related_port=found.related_port,
+            tcp_type=found.tcp_type,
+            ufrag=self.session.ufrag,
+        )
+        self._local_candidates.append(candidate)
+        self._candidate_event(candidate)
+
+    def _candidate_event(self, candidate: sdp.Candidate | None) -> None:
+        index, section = next(((n, s) for n, s in enumerate(self.session.sections) if not s.rejected), (0, None))
+        self._events.append(events.IceCandidateGathered(candidate, section.mid if section else "0", index))
+
+    # -- descriptions ------------------------------------------------------------------------------------------
+
+    @property
+    def local_description(self) -> Description | None:
+        """Ours, with the candidates gathered so far (RFC 8829 section 4.1.14)."""
+        local = self.session.local
+        if local is None:
+            return None
+        media = next((m for m in local.media if not m.is_rejected), None)
+        if media is not None:
+            media.candidates = list(self._local_candidates)
+            media.end_of_candidates = self.ice_gathering_state == "complete"
+        return Description(self.session.local_type, local.serialize())
+
+    @property
+    def remote_description(self) -> Description | None:
+        """The peer's, as applied."""
+        remote = self.session.remote
+        return None if remote is None else Description(self.session.remote_type, remote.serialize())
+
+    # -- the machine -------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, datagram: Datagram, now: float) -> None:
+        """Take one UDP payload; see `stack.peer.transport`."""
+        if self._closed:
+            return
+        self.transport.receive_datagram(datagram, self._clamp(now))
+
+    def handle_timer(self, now: float) -> None:
+        """Pass time to transport and media."""
+        now = self._clamp(now)
+        if self._closed:
+            return
+        self.transport.handle_timer(now)
+        self.media.handle_timer(now)
+        self._take_transport_events()
+        self._take_media_events()
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """Everything that must leave now."""
+        now = self._clamp(now)
+        if not self._closed:
+            self.media.receive(now)
+            self.media.send(now)
+        out = self.transport.datagrams_to_send(now)
+        self._take_transport_events()
+        self._take_media_events()
+        if self._terminal_pending:
+            self._terminal_pending = False
+            self._events.append(events.Closed(self._error))
+        return out
+
+    def next_timer(self) -> float | None:
+        """The earliest deadline of all layers."""
+        if self._closed:
+            return None
+        a, b = self.transport.next_timer(), self.media.next_timer()
+        if a is None or b is None:
+            return b if a is None else a
+        return min(a, b)
+
+    def close(self, now: float) -> None:
+        """Say BYE, ABORT and close_notify; they leave with the next drain, and `Closed` follows it."""
+        now = self._clamp(now)
+        if self._closed:
+            return
+        if self.transport.dtls_state == "connected":
+            self.media.close(now)
+        self.transport.close(now)
+        self._take_transport_events(silent=True)
+        self._closed = True
+        self._terminal_pending = True
+        self.ice_connection_state = self.connection_state = "closed"
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def _take_transport_events(self, *, silent: bool = False) -> None:
+        transport = self.transport
+        if self._closed:
+            return
+        transport.poll(self._now)
+        while (event := transport.next_event()) is not None:
+            match event:
+                case CandidateGathered(candidate):
+                    self._gathered(candidate)
+                case GatheringCompleted():
+                    self.ice_gathering_state = "complete"
+                    self._candidate_event(None)
+                    self._events.append(events.IceGatheringStateChanged("complete"))
+                case IceStateChanged(state):
+                    if state != self.ice_connection_state and not silent:
+                        self.ice_connection_state = state
+                        self._events.append(events.IceConnectionStateChanged(state))
+                        self._update_connection_state()
+                case DtlsStateChanged(_, error):
+                    self._error = self._error or error
+                    if not silent:
+                        self._update_connection_state()
+                case _:
+                    self._events.append(event)
+
+    def _update_connection_state(self) -> None:
+        """W3C WebRTC section 4.3.3: the aggregate of ICE and DTLS."""
+        ice_state, dtls_state = self.transport.ice_state, self.transport.dtls_state
+        if "failed" in {ice_state, dtls_state}:
+            state = "failed"
+            if self._error is None:
+                self._error = PeerError("ice", "no-path", "no candidate pair works, or consent to send has expired")
+        elif dtls_state == "closed":
+            state = "closed"
+        elif ice_state == "disconnected":
+            state = "disconnected"
+        elif ice_state in {"connected", "completed"} and dtls_state == "connected":
+            state = "connected"
+            self._error = None
+        elif ice_state == "new" and dtls_state == "new":
+            state = "new"
+        else:
+            state = "connecting"
+        if state != self.connection_state:
+            self.connection_state = state
+            self._events.append(events.ConnectionStateChanged(state, self._error if state == "failed" else None))
+
+    def _take_media_events(self) -> None:
+        for transceiver in self.session.transceivers:
+            if transceiver.receiver is not None:
+                while (received := transceiver.receiver.next_event()) is not None:
+                    if isinstance(received, rtp.FrameReceived):
+                        self._events.append(events.MediaReceived(transceiver, received))
+            if transceiver.sender is not None:
+                while (reported := transceiver.sender.next_event()) is not None:
+                    if isinstance(reported, rtp.KeyframeRequested):
+                        self._events.append(events.KeyframeRequested(transceiver))
+                    elif isinstance(reported, rtp.BitrateEstimated):
+                        self._events.append(events.TargetBitrateChanged(transceiver, reported.bitrate))
+
+    def _announce_signaling_state(self) -> None:
+        self._events.append(events.SignalingStateChanged(self.session.signaling_state))
+        if self.session.signaling_state == "stable":
+            self._negotiation_needed = False
+
+    def _announce_tracks(self, remote: sdp.SessionDescription) -> None:
+        """W3C: a track event as soon as the peer's description says that it may send."""
+        for section, media in zip(self.session.sections, remote.media, strict=False):
+            transceiver = section.transceiver
+            if transceiver is None:
+                continue
+            sending = not section.rejected and sends(remote.direction_of(media))
+            known = id(transceiver) in self._announced
+            if sending and not known:
+                self._announced.add(id(transceiver))
+                transceiver.remote_streams = tuple(msid.stream for msid in media.msids if msid.stream != "-")
+                transceiver.remote_track_id = (media.msids[0].track or "") if media.msids else ""
+                self._events.append(events.TrackAdded(transceiver, transceiver.remote_streams))
+            elif known and not sending:
+                self._announced.discard(id(transceiver))
+                self._events.append(events.TrackRemoved(transceiver))
+
+    def _announce_sending(self) -> None:
+        for transceiver in self.session.transceivers:
+            key, sending = id(transceiver), transceiver.sender is not None
+            if sending and key not in self._sending:
+                self._sending.add(key)
+                codec = transceiver.codecs[0].codec
+                self._events.append(events.SendingStarted(transceiver, codec.mime_type, codec.clock_rate))
+            elif not sending and key in self._sending:
+                self._sending.discard(key)
+                self._events.append(events.SendingStopped(transceiver))
+
+    def _need_negotiation(self) -> None:
+        if not self._negotiation_needed and self.session.signaling_state == "stable":
+            self._negotiation_needed = True
+            self._events.append(events.NegotiationNeeded())
+
+    # -- helpers -----------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidStateError("the peer connection is closed")
+
+    def _new_transceiver(self, kind: str, direction: str) -> Transceiver:
+        if len(self.session.transceivers) >= MAX_TRANSCEIVERS:
+            raise OperationError(f"more than {MAX_TRANSCEIVERS} transceivers")
+        random = self._random_bytes
+        return Transceiver(
+            kind,
+            direction,
+            stream_id=_uuid(random),
+            track_id=_uuid(random),
+            ssrc=int.from_bytes(random(4), "big") or 1,
+            rtx_ssrc=int.from_bytes(random(4), "big") or 2,
+        )
+
+
+def _uuid(random_bytes: RandomBytes) -> str:
+    text = random_bytes(16).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,86 @@
+"""A transceiver: one m-section's sender and receiver (RFC 8829 section 3.4)."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from .. import rtp
+from .codecs import CODECS, Codec, NegotiatedCodec
+
+DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
+
+
+def direction_of(*, send: bool, receive: bool) -> str:
+    """Return the SDP direction for what is wanted."""
+    if send:
+        return "sendrecv" if receive else "sendonly"
+    return "recvonly" if receive else "inactive"
+
+
+def sends(direction: str | None) -> bool:
+    """Whether a direction includes sending, seen from whose direction it is."""
+    return direction in {"sendrecv", "sendonly"}
+
+
+def receives(direction: str | None) -> bool:
+    """Whether a direction includes receiving, seen from whose direction it is."""
+    return direction in {"sendrecv", "recvonly"}
+
+
+def reverse(direction: str) -> str:
+    """Return the same direction seen from the other end."""
+    return {"sendonly": "recvonly", "recvonly": "sendonly"}.get(direction, direction)
+
+
+@dataclass(eq=False, slots=True)
+class Transceiver:
+    """State of one m-section of kind audio or video.
+
+    Attributes:
+        kind: `audio` or `video`.
+        direction: What we want.
+        current_direction: What was negotiated, None before.
+        mid: Its `a=mid`, None until it is in a description.
+        mline_index: Its place in the descriptions.
+        stopped: Whether it was rejected or stopped.
+        stream_id: Our msid's stream part.
+        track_id: Our msid's track part.
+        ssrc: Of what we send.
+        rtx_ssrc: Of the retransmissions we send.
+        preferences: Codecs we are willing to use, best first.
+        preferences_set: Whether the application chose them; their order then goes before the offerer's.
+        codecs: What was negotiated, best first.
+        sender: The RTP sender while we may send.
+        receiver: The RTP receiver while the peer may send.
+        has_track: Whether there is something to send.
+        added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
+        extensions: Negotiated header extensions, URI to id.
+        remote_ssrcs: What the peer's description says it sends with.
+        remote_streams: Stream ids of the peer's msid.
+        remote_track_id: Track id of the peer's msid.
+    """
+
+    kind: str
+    direction: str
+    stream_id: str
+    track_id: str
+    ssrc: int
+    rtx_ssrc: int
+    has_track: bool = False
+    added_by_track: bool = False
+    current_direction: str | None = None
+    mid: str | None = None
+    mline_index: int | None = None
+    stopped: bool = False
+    preferences: list[Codec] = field(default_factory=list)
+    preferences_set: bool = False
+    codecs: list[NegotiatedCodec] = field(default_factory=list)
+    extensions: dict[str, int] = field(default_factory=dict)
+    remote_ssrcs: tuple[int, ...] = ()
+    remote_streams: tuple[str, ...] = ()
+    remote_track_id: str = ""
+    sender: rtp.Sender | None = None
+    receiver: rtp.Receiver | None = None
+
+    def __post_init__(self) -> None:
+        if not self.preferences:
+            self.preferences = list(CODECS[self.kind])

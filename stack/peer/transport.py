@@ -1,0 +1,418 @@
+"""One bundled path: ICE below, DTLS over it, SRTP keyed from DTLS, SCTP and data channels inside DTLS.
+
+This is the pump. What comes in is classified (RFC 7983), decrypted and handed up in batches; what goes out is
+gathered at drain time, media before data, so that a file transfer never delays video or controls.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from .. import datachannel, dtls, ice, sctp, srtp
+from ..core import Datagram, DropPacket, LocalError, Machine, PeerError, RandomBytes
+from ..demux import DTLS, RTCP, RTP, STUN, classify
+from .configuration import Configuration
+
+MAX_EARLY_DTLS: Final = 8
+"""Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
+
+MAX_EARLY_RTP: Final = 64
+"""Media datagrams kept until the SRTP keys exist: about a key frame's worth."""
+
+MAX_PENDING_RTP: Final = 4096
+"""Decrypted media packets waiting for the connection to take them; drained after every batch."""
+
+DTLS_MIN_TIMEOUT: Final = (
+    0.05  # the RTT that ICE measured, twice, within these bounds: quick on a LAN, sane on a satellite
+)
+DTLS_MAX_TIMEOUT: Final = 3.0
+
+EXPORTER_LABEL: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
+
+
+@dataclass(slots=True)
+class CandidateGathered:
+    """A local candidate was found."""
+
+    candidate: ice.Candidate
+
+
+@dataclass(slots=True)
+class GatheringCompleted:
+    """There will be no more local candidates."""
+
+
+@dataclass(slots=True)
+class IceStateChanged:
+    """`state` is W3C's RTCIceTransportState."""
+
+    state: str
+
+
+@dataclass(slots=True)
+class DtlsStateChanged:
+    """`state` is W3C's RTCDtlsTransportState; `error` says why when it is `failed`."""
+
+    state: str
+    error: PeerError | None = None
+
+
+Event: TypeAlias = CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | datachannel.Event
+
+
+class Transport(Machine[Datagram, Datagram, Event]):
+    """ICE, DTLS, SRTP, SCTP and data channels over one path.
+
+    Args:
+        controlling: Whether this side controls ICE (RFC 8445 section 6.1.1).
+        certificate: Ours, for DTLS.
+        random_bytes: Source of randomness.
+        configuration: Settings of all layers.
+    """
+
+    def __init__(
+        self,
+        *,
+        controlling: bool,
+        certificate: dtls.Certificate,
+        random_bytes: RandomBytes,
+        configuration: Configuration,
+    ) -> None:
+        super().__init__()
+        self._random_bytes = random_bytes
+        self._certificate = certificate
+        self._configuration = configuration
+        self.ice = ice.Agent(controlling=controlling, random_bytes=random_bytes, config=configuration.ice)
+        self.dtls: dtls.Connection | None = None
+        self.sctp: sctp.Association | None = None
+        self.channels = datachannel.Endpoint()
+        self.dtls_state = "new"
+        self.ice_state = "new"
+        self._dtls_started = False
+        self._srtp_sender: srtp.Sender | None = None
+        self._srtp_receiver: srtp.Receiver | None = None
+        self._early_dtls: deque[bytes] = deque(maxlen=MAX_EARLY_DTLS)
+        self._early_rtp: deque[bytes] = deque(maxlen=MAX_EARLY_RTP)
+        self._rtp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
+        self._rtcp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
+        self._media_out: list[bytes] = []
+        self._final: list[Datagram] = []
+        self._closed = False
+
+    # -- set-up ------------------------------------------------------------------------------------------------
+
+    def start_dtls(self, role: str, fingerprints: Sequence[dtls.Fingerprint], now: float) -> None:
+        """Fix the DTLS role (`client` or `server`) and whom to expect; the handshake begins when ICE has a pair."""
+        if self.dtls is not None:
+            return
+        now = self._clamp(now)
+        self.dtls = dtls.Connection(
+            "client" if role == "client" else "server",
+            certificate=self._certificate,
+            random_bytes=self._random_bytes,
+            config=self._configuration.dtls,
+            remote_fingerprints=list(fingerprints),
+            keylog=self._configuration.keylog,
+        )
+        self.channels.set_role(is_dtls_client=role == "client")
+        for data in self._early_dtls:
+            self.dtls.receive_datagram(data, now)
+        self._early_dtls.clear()
+        self._start_dtls_if_possible(now)
+
+    def start_sctp(self, remote_port: int, max_message_size: int, now: float) -> None:
+        """Create the association that starts once DTLS is connected.
+
+        Args:
+            remote_port: The peer's `a=sctp-port`.
+            max_message_size: The peer's `a=max-message-size` in bytes, 0 for any.
+            now: The time.
+        """
+        now = self._clamp(now)
+        self.channels.set_max_message_size(max_message_size)
+        if self.sctp is None:
+            self.sctp = sctp.Association(
+                random_bytes=self._random_bytes, config=self._configuration.sctp_for(remote_port)
+            )
+            if self.dtls_state == "connected":
+                self.sctp.associate(now)
+
+    @property
+    def max_rtp_size(self) -> int:
+        """Bytes that an RTP packet may have before protection, so that the datagram fits the path."""
+        return self._configuration.mtu - 40  # tag and index of the largest profile, and room for a changed MKI
+
+    # -- input -------------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, datagram: Datagram, now: float) -> None:
+        """Classify by the first byte (RFC 7983 section 7) and hand on."""
+        now = self._clamp(now)
+        if self._closed:
+            return
+        data = datagram.data
+        kind = classify(data)
+        if kind == STUN:
+            self.ice.receive_datagram(datagram, now)
+            self._after_ice(now)  # the DTLS flight that a valid pair allows leaves with the answer to the check
+        elif not self.ice.accepts(datagram.local, datagram.remote):
+            self.dropped["unvalidated-path"] += 1
+        elif kind == DTLS:
+            if self.dtls is None:
+                self._early_dtls.append(data)
+            else:
+                self.dtls.receive_datagram(data, now)
+        elif kind in {RTP, RTCP}:
+            self._receive_srtp(data, kind)
+        else:
+            self.dropped["unknown-protocol"] += 1
+
+    def _receive_srtp(self, data: bytes, kind: int) -> None:
+        receiver = self._srtp_receiver
+        if receiver is None:
+            self._early_rtp.append(data)
+            return
+        try:
+            if kind == RTP:
+                self._rtp_in.append(receiver.unprotect(data))
+            else:
+                self._rtcp_in.append(receiver.unprotect_rtcp(data))
+        except DropPacket as drop:
+            self.dropped[f"srtp-{drop.reason}"] += 1
+
+    def take_rtp(self) -> list[bytes]:
+        """Return and forget the RTP packets that came in, decrypted."""
+        self._pump(self._now)
+        packets = list(self._rtp_in)
+        self._rtp_in.clear()
+        return packets
+
+    def take_rtcp(self) -> list[bytes]:
+        """Return and forget the RTCP packets that came in, decrypted."""
+        packets = list(self._rtcp_in)
+        self._rtcp_in.clear()
+        return packets
+
+    # -- output ------------------------------------------------------------------------------------------------
+
+    @property
+    def can_send_media(self) -> bool:
+        """Whether SRTP keys exist."""
+        return self._srtp_sender is not None
+
+    def send_media(self, packets: Sequence[bytes]) -> None:
+        """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next drain."""
+        sender = self._srtp_sender
+        if sender is None:
+            self.dropped["media-before-keys"] += len(packets)
+            return
+        out = self._media_out
+        for packet in packets:
+            out.append(sender.protect_rtcp(packet) if 192 <= packet[1] <= 223 else sender.protect(packet))
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """STUN first, then media, then everything inside DTLS."""
+        now = self._clamp(now)
+        if self._closed:
+            final, self._final = self._final, []
+            return final
+        self._pump(now)
+        out = self.ice.datagrams_to_send(now)
+        pair = self.ice.selected_pair
+        if pair is None:
+            if self._media_out:
+                self.dropped["no-path"] += len(self._media_out)
+                self._media_out.clear()
+            return out
+        local, remote = pair.local, pair.remote
+        if self._media_out:
+            out += [Datagram(data, remote, local) for data in self._media_out]
+            self._media_out.clear()
+        if self.dtls is not None:
+            out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
+        return out
+
+    def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
+        association = self.sctp
+        if association is not None and self.dtls_state == "connected":
+            for packet in association.datagrams_to_send(now):
+                connection.send(packet, now)
+        return connection.datagrams_to_send(now)
+
+    # -- the pump ----------------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: float) -> None:
+        """Pass time to every layer."""
+        now = self._clamp(now)
+        if self._closed:
+            return
+        for machine in self._machines():
+            machine.handle_timer(now)
+        self._pump(now)
+
+    def next_timer(self) -> float | None:
+        """The earliest of all layers."""
+        if self._closed:
+            return None
+        deadline: float | None = None
+        for machine in self._machines():
+            due = machine.next_timer()
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
+        return deadline
+
+    def _machines(self) -> list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint]:
+        machines: list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint] = [
+            self.ice,
+            self.channels,
+        ]
+        if self.dtls is not None:
+            machines.append(self.dtls)
+        if self.sctp is not None:
+            machines.append(self.sctp)
+        return machines
+
+    def _after_ice(self, now: float) -> None:
+        while (event := self.ice.next_event()) is not None:
+            match event:
+                case ice.CandidateGathered(candidate):
+                    self._events.append(CandidateGathered(candidate))
+                case ice.GatheringCompleted():
+                    self._events.append(GatheringCompleted())
+                case ice.StateChanged(state):
+                    self.ice_state = state
+                    self._events.append(IceStateChanged(state))
+                case _:
+                    pass
+        self._start_dtls_if_possible(now)
+
+    def _start_dtls_if_possible(self, now: float) -> None:
+        if self._dtls_started or self.dtls is None or self.ice.selected_pair is None:
+            return
+        self._dtls_started = True
+        if (rtt := self.ice.rtt) is not None:
+            self.dtls.set_initial_timeout(min(max(2 * rtt, DTLS_MIN_TIMEOUT), DTLS_MAX_TIMEOUT))
+        self._set_dtls_state("connecting")
+        self.dtls.start(now)
+
+    def _set_dtls_state(self, state: str, error: PeerError | None = None) -> None:
+        if self.dtls_state != state:
+            self.dtls_state = state
+            self._events.append(DtlsStateChanged(state, error))
+
+    def poll(self, now: float) -> None:
+        """Move what happened inside to where `next_event` finds it; call it after giving a layer a command."""
+        now = self._clamp(now)
+        if not self._closed:
+            self._pump(now)
+
+    def _pump(self, now: float) -> None:
+        self._after_ice(now)
+        connection = self.dtls
+        if connection is None:
+            return
+        while (event := connection.next_event()) is not None:
+            match event:
+                case dtls.HandshakeCompleted(profile):
+                    self._secured(connection, profile, now)
+                case dtls.Closed(error):
+                    self._secure_transport_closed(error, now)
+        association = self.sctp
+        if association is None:
+            for _ in connection.take_application_data():
+                self.dropped["data-without-association"] += 1
+            return
+        for packet in connection.take_application_data():
+            association.receive_datagram(packet, now)
+        self._pump_data(association, now)
+
+    def _pump_data(self, association: sctp.Association, now: float) -> None:
+        channels = self.channels
+        while (event := association.next_event()) is not None:
+            match event:
+                case sctp.MessageReceived(stream_id, ppid, data):
+                    channels.receive_message(stream_id, ppid, data, now)
+                case sctp.Established():
+                    channels.set_connected(now)
+                case sctp.StreamsReset(stream_ids):
+                    for stream_id in stream_ids:
+                        channels.stream_reset_by_peer(stream_id, now)
+                case sctp.OutgoingStreamsReset(stream_ids):
+                    for stream_id in stream_ids:
+                        channels.outgoing_reset_done(stream_id, now)
+                case sctp.Closed(error):
+                    channels.abort(now, error)
+        # Events first: a reset asked for by the application goes behind the data that it sent before.
+        resets = self._take_channel_events()
+        for message in channels.datagrams_to_send(now):
+            lifetime = message.max_packet_life_time
+            try:
+                association.send(
+                    message.stream_id,
+                    message.ppid,
+                    message.data,
+                    now,
+                    ordered=message.ordered,
+                    max_retransmits=message.max_retransmits,
+                    lifetime=None if lifetime is None else lifetime / 1000,
+                    priority=message.priority,
+                )
+            except LocalError:
+                self.dropped["association-closed"] += 1
+        if resets:
+            association.reset_streams(resets, now)
+
+    def _take_channel_events(self) -> list[int]:
+        """Move channel events up; return the streams whose reset was asked for."""
+        resets = []
+        while (event := self.channels.next_event()) is not None:
+            if isinstance(event, datachannel.ResetRequested):
+                resets.append(event.stream_id)
+            else:
+                self._events.append(event)
+        return resets
+
+    # -- DTLS outcomes -----------------------------------------------------------------------------------------
+
+    def _secured(self, connection: dtls.Connection, profile: int | None, now: float) -> None:
+        if profile is not None:
+            material = connection.export_keying_material(EXPORTER_LABEL, srtp.keying_material_length(profile))
+            local_key, local_salt, remote_key, remote_salt = srtp.split_keying_material(
+                profile, material, is_client=connection.role == "client"
+            )
+            self._srtp_sender = srtp.Sender(profile, local_key, local_salt)
+            self._srtp_receiver = srtp.Receiver(profile, remote_key, remote_salt)
+            early, self._early_rtp = self._early_rtp, deque(maxlen=MAX_EARLY_RTP)
+            for data in early:
+                self._receive_srtp(data, classify(data))
+        self._set_dtls_state("connected")
+        if self.sctp is not None:
+            self.sctp.associate(now)
+
+    def _secure_transport_closed(self, error: PeerError | None, now: float) -> None:
+        self._srtp_sender = self._srtp_receiver = None
+        self.channels.abort(now, error)
+        self._take_channel_events()
+        self._set_dtls_state("failed" if error else "closed", error)
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def close(self, now: float) -> None:
+        """Abort the association, say close_notify, stop ICE; what tells the peer so leaves with the next drain."""
+        now = self._clamp(now)
+        if self._closed:
+            return
+        if self.sctp is not None:
+            self.sctp.abort(now)
+        self._final = self.datagrams_to_send(now)
+        pair = self.ice.selected_pair
+        if self.dtls is not None:
+            self.dtls.close(now)
+            closing = self.dtls.datagrams_to_send(now)
+            if pair is not None:
+                self._final += [Datagram(data, pair.remote, pair.local) for data in closing]
+        self.ice.close(now)
+        self.channels.abort(now, None)
+        self._take_channel_events()
+        self._closed = True
+        self._set_dtls_state("closed")
