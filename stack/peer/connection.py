@@ -189,15 +189,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         """
         if channel.state != "open":
             raise InvalidStateError(f"data channel {channel.label!r} is {channel.state}, not open")
-        association = self.transport.sctp
-        if association is not None and not association.can_buffer(len(data)):
-            raise OperationError(
-                "the send buffer is full: wait for bufferedamountlow before sending more on this connection"
-            )
-        try:
-            self.transport.channels.send(channel, data, self._clamp(now))
-        except LocalError as error:
-            raise OperationError(str(error)) from error
+        self.transport.send_message(channel, data, self._clamp(now))
 
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
@@ -205,11 +197,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
 
     def buffered_amount(self, channel: datachannel.Channel) -> int:
         """Bytes sent on the channel that have not left yet (W3C bufferedAmount)."""
-        association = self.transport.sctp
-        waiting = self.transport.channels.buffered_amount(channel)
-        if association is None or channel.id is None:
-            return waiting
-        return waiting + association.buffered_amount(channel.id)
+        return self.transport.buffered_amount(channel)
 
     def send_frame(
         self,

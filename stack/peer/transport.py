@@ -13,6 +13,7 @@ from .. import datachannel, dtls, ice, sctp, srtp
 from ..core import Datagram, DropPacket, LocalError, Machine, PeerError, RandomBytes
 from ..demux import DTLS, RTCP, RTP, STUN, classify
 from .configuration import Configuration
+from .errors import OperationError
 
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
@@ -58,7 +59,14 @@ class DtlsStateChanged:
     error: PeerError | None = None
 
 
-Event: TypeAlias = CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | datachannel.Event
+ChannelEvent: TypeAlias = (
+    datachannel.ChannelAnnounced
+    | datachannel.ChannelOpened
+    | datachannel.ChannelClosing
+    | datachannel.ChannelClosed
+    | datachannel.MessageReceived
+)
+Event: TypeAlias = CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent
 
 
 class Transport(Machine[Datagram, Datagram, Event]):
@@ -137,6 +145,29 @@ class Transport(Machine[Datagram, Datagram, Event]):
             )
             if self.dtls_state == "connected":
                 self.sctp.associate(now)
+
+    def send_message(self, channel: datachannel.Channel, data: bytes | str, now: float) -> None:
+        """Queue a message of an open channel.
+
+        Raises:
+            OperationError: The send buffer is full, or the message is larger than the peer takes.
+        """
+        now = self._clamp(now)
+        association = self.sctp
+        size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
+        if association is None or not association.can_buffer(size):
+            raise OperationError("the send buffer is full: wait for bufferedamountlow before sending more")
+        try:
+            self.channels.send(channel, data, now)
+        except LocalError as error:
+            raise OperationError(str(error)) from error
+        self._push_messages(association, now)  # at once, so that what is buffered is counted in one place
+
+    def buffered_amount(self, channel: datachannel.Channel) -> int:
+        """Bytes of user data sent on a channel that have not left yet."""
+        if self.sctp is None or channel.id is None:
+            return 0
+        return self.sctp.buffered_amount(channel.id)
 
     @property
     def max_rtp_size(self) -> int:
@@ -344,7 +375,12 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     channels.abort(now, error)
         # Events first: a reset asked for by the application goes behind the data that it sent before.
         resets = self._take_channel_events()
-        for message in channels.datagrams_to_send(now):
+        self._push_messages(association, now)
+        if resets:
+            association.reset_streams(resets, now)
+
+    def _push_messages(self, association: sctp.Association, now: float) -> None:
+        for message in self.channels.datagrams_to_send(now):
             lifetime = message.max_packet_life_time
             try:
                 association.send(
@@ -359,8 +395,6 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 )
             except LocalError:
                 self.dropped["association-closed"] += 1
-        if resets:
-            association.reset_streams(resets, now)
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""
@@ -368,7 +402,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         while (event := self.channels.next_event()) is not None:
             if isinstance(event, datachannel.ResetRequested):
                 resets.append(event.stream_id)
-            else:
+            elif not isinstance(event, datachannel.Closed):
                 self._events.append(event)
         return resets
 
