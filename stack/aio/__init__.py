@@ -11,7 +11,7 @@ from ..peer import (
 from .data_channel import RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCSessionDescription
 from .peer_connection import RTCPeerConnection
-from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .rtp import RTCRtpCapabilities, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from .tracks import (
     EncodedFrame,
     EncodedMediaTrack,
@@ -37,6 +37,8 @@ __all__ = [
     "RTCIceCandidate",
     "RTCIceServer",
     "RTCPeerConnection",
+    "RTCRtpCapabilities",
+    "RTCRtpCodecCapability",
     "RTCRtpReceiver",
     "RTCRtpSender",
     "RTCRtpTransceiver",

@@ -306,6 +306,9 @@ class RTCPeerConnection(EventTarget):
             logger.warning("connection failed: %s", self.error)
             if self.listeners("error"):
                 self.dispatch("error", self.error)
+        if event.state == "closed":
+            for transceiver in self._transceivers.values():
+                transceiver.receiver.track.stop()
         self.dispatch("connectionstatechange")
 
     def _on_track(self, event: events.TrackAdded) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..peer import CODECS, Codec, InvalidAccessError, Transceiver
@@ -18,16 +18,30 @@ DEFAULT_VIDEO_BITRATE: Final = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
+class RTCRtpCodecCapability:
+    """A codec (W3C RTCRtpCodecCapability)."""
+
+    mimeType: str
+    clockRate: int
+    channels: int | None = None
+    parameters: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RTCRtpCapabilities:
     """Codecs that can be sent or received, best first."""
 
-    codecs: list[Codec]
+    codecs: list[RTCRtpCodecCapability]
+
+
+def _capability(codec: Codec) -> RTCRtpCodecCapability:
+    return RTCRtpCodecCapability(codec.mime_type, codec.clock_rate, codec.channels, dict(codec.parameters))
 
 
 def _capabilities(kind: str) -> RTCRtpCapabilities:
     if kind not in CODECS:
         raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
-    return RTCRtpCapabilities(list(CODECS[kind]))
+    return RTCRtpCapabilities([_capability(codec) for codec in CODECS[kind]])
 
 
 class RTCRtpSender:
@@ -192,6 +206,15 @@ class RTCRtpTransceiver:
         """Whether it was rejected."""
         return self.machine.stopped
 
-    def setCodecPreferences(self, codecs: list[Codec]) -> None:
-        """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`."""
-        self._connection.set_codec_preferences(self.machine, codecs)
+    def setCodecPreferences(self, codecs: list[RTCRtpCodecCapability]) -> None:
+        """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`.
+
+        Raises:
+            InvalidAccessError: If one is not among the capabilities.
+        """
+        known = {(c.mime_type, tuple(c.parameters.items())): c for c in CODECS[self.kind]}
+        try:
+            chosen = [known[codec.mimeType, tuple(codec.parameters.items())] for codec in codecs]
+        except KeyError as error:
+            raise InvalidAccessError(f"{error.args[0][0]} is not among the capabilities") from error
+        self._connection.set_codec_preferences(self.machine, chosen)

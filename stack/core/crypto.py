@@ -1,7 +1,8 @@
 """The one seam to cryptography: primitives only, no protocol. No other module imports the `cryptography` package.
 
 Keys are derived from `random_bytes` and ECDSA signs deterministically (RFC 6979), so that a machine with seeded
-randomness is reproducible to the byte.
+randomness is reproducible to the byte. X.509 is imported where it is used: it brings `email` and `socket` along, which
+a layer without certificates must not.
 """
 
 import datetime as dt
@@ -9,7 +10,6 @@ import hmac
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
@@ -183,6 +183,8 @@ def self_signed_certificate(
         not_before: Seconds since the epoch.
         not_after: Seconds since the epoch.
     """
+    from cryptography import x509  # lazily: see the module's docstring
+
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, common_name)])
     builder = (
         x509.CertificateBuilder()
@@ -220,6 +222,8 @@ def public_key_of_certificate(der: bytes) -> PublicKey:
     Raises:
         ParseError: `bad-certificate` if it does not parse or holds a key of another kind.
     """
+    from cryptography import x509  # lazily: see the module's docstring
+
     try:
         key = x509.load_der_x509_certificate(der).public_key()
     except Exception as error:  # the ASN.1 parser raises several kinds on hostile input
@@ -235,6 +239,8 @@ def certificate_from_pem(pem: bytes) -> bytes:
     Raises:
         ParseError: `bad-certificate`.
     """
+    from cryptography import x509  # lazily: see the module's docstring
+
     try:
         return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
     except ValueError as error:
@@ -247,6 +253,8 @@ def certificate_expiry(der: bytes) -> float:
     Raises:
         ParseError: `bad-certificate`.
     """
+    from cryptography import x509  # lazily: see the module's docstring
+
     try:
         return x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
     except Exception as error:  # the ASN.1 parser raises several kinds on hostile input

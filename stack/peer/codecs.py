@@ -70,9 +70,7 @@ def _h264(profile: str, payload_type: int) -> Codec:
 
 
 CODECS: Final[dict[str, tuple[Codec, ...]]] = {
-    "audio": (
-        Codec("audio/opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"}, payload_type=111),
-    ),
+    "audio": (Codec("audio/opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"}, payload_type=111),),
     "video": (
         Codec("video/VP8", 90000, feedback=_VIDEO_FEEDBACK, payload_type=96),
         _h264("42e01f", 98),

@@ -189,11 +189,13 @@ class Transport(Machine[Datagram, Datagram, Event]):
         elif not self.ice.accepts(datagram.local, datagram.remote):
             self.dropped["unvalidated-path"] += 1
         elif kind == DTLS:
+            self.ice.data_received(now)
             if self.dtls is None:
                 self._early_dtls.append(data)
             else:
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
+            self.ice.data_received(now)
             self._receive_srtp(data, kind)
         else:
             self.dropped["unknown-protocol"] += 1
@@ -391,10 +393,10 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     ordered=message.ordered,
                     max_retransmits=message.max_retransmits,
                     lifetime=None if lifetime is None else lifetime / 1000,
-                    priority=message.priority,
+                    priority=max(message.priority, 1),  # aiortc opens with priority 0, a weight needs at least 1
                 )
-            except LocalError:
-                self.dropped["association-closed"] += 1
+            except LocalError as error:
+                self.dropped[f"sctp-{error}"] += 1
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""

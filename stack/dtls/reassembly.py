@@ -1,0 +1,148 @@
+"""From handshake fragments to handshake messages in order (RFC 6347 sections 4.2.2 and 4.2.3)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..core import DropPacket, ParseError, Reader
+
+# A chain of RSA certificates fits in several times over; browsers' largest message is a 1.5 kB hello.
+MAX_HANDSHAKE_MESSAGE: Final = 16 * 1024
+# The longest flight of the handshakes that exist here has five messages; a flight is all that a peer may send ahead.
+MAX_MESSAGES_AHEAD: Final = 8
+# 16 KiB cut for an MTU of 100 bytes makes about 220 pieces.
+MAX_FRAGMENTS_PER_MESSAGE: Final = 256
+
+
+@dataclass(slots=True)
+class Message:
+    """A whole handshake message.
+
+    Args:
+        type: Kind, see `HandshakeType`.
+        sequence: message_seq.
+        body: Content without the header.
+    """
+
+    type: int
+    sequence: int
+    body: bytes
+
+    def serialize(self) -> bytes:
+        """Return the message with the header of an unfragmented one, as it is hashed (RFC 6347 section 4.2.6)."""
+        size = len(self.body).to_bytes(3, "big")
+        return b"".join((bytes((self.type,)), size, self.sequence.to_bytes(2, "big"), bytes(3), size, self.body))
+
+
+@dataclass(slots=True)
+class Fragment:
+    """One fragment of a handshake message.
+
+    Args:
+        type: Kind of the message.
+        length: Bytes of the whole message.
+        sequence: message_seq.
+        offset: Where in the message this piece belongs.
+        data: The piece.
+    """
+
+    type: int
+    length: int
+    sequence: int
+    offset: int
+    data: bytes
+
+
+def parse_fragments(content: bytes) -> list[Fragment]:
+    """Parse the fragments in the content of one handshake record.
+
+    Raises:
+        ParseError: `truncated`, or `bad-fragment` if a piece lies outside its message or the record is empty.
+    """
+    if not content:
+        raise ParseError("bad-fragment", "empty record")
+    reader = Reader(content)
+    fragments = []
+    while reader.remaining:
+        kind, length, sequence, offset = reader.u8(), reader.u24(), reader.u16(), reader.u24()
+        data = reader.vector24()
+        if offset + len(data) > length or (length and not data):
+            raise ParseError("bad-fragment")
+        fragments.append(Fragment(kind, length, sequence, offset, data))
+    return fragments
+
+
+class _Partial:
+    """A message of which some pieces are here: the buffer, and sorted disjoint ranges of what is filled."""
+
+    __slots__ = ("buffer", "ranges", "type")
+
+    def __init__(self, fragment: Fragment) -> None:
+        self.type = fragment.type
+        self.buffer = bytearray(fragment.length)
+        self.ranges: list[tuple[int, int]] = []
+
+    def add(self, fragment: Fragment) -> None:
+        start, end = fragment.offset, fragment.offset + len(fragment.data)
+        apart = []
+        for low, high in self.ranges:
+            if high < start or low > end:
+                apart.append((low, high))
+            else:
+                start, end = min(start, low), max(end, high)
+        if len(apart) >= MAX_FRAGMENTS_PER_MESSAGE:
+            raise DropPacket("too-many-fragments")
+        self.buffer[fragment.offset : fragment.offset + len(fragment.data)] = fragment.data
+        self.ranges = sorted([*apart, (start, end)])
+
+    def complete(self) -> bool:
+        return self.ranges == [(0, len(self.buffer))]
+
+
+class Reassembler:
+    """Puts fragments together and gives messages in the order of their numbers.
+
+    Attributes:
+        next_sequence: message_seq of the message that is due.
+    """
+
+    __slots__ = ("_partials", "next_sequence")
+
+    def __init__(self) -> None:
+        self.next_sequence = 0
+        self._partials: dict[int, _Partial] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are incomplete, or ahead of one that is."""
+        return len(self._partials)
+
+    def add(self, fragment: Fragment) -> None:
+        """Take a fragment of a message that is due or ahead.
+
+        Raises:
+            DropPacket: `message-too-long`, `message-too-far-ahead`, `too-many-fragments` or `bad-fragment`.
+        """
+        if fragment.length > MAX_HANDSHAKE_MESSAGE:
+            raise DropPacket("message-too-long")
+        if fragment.sequence >= self.next_sequence + MAX_MESSAGES_AHEAD:
+            raise DropPacket("message-too-far-ahead")
+        partial = self._partials.get(fragment.sequence)
+        if partial is None:
+            partial = self._partials[fragment.sequence] = _Partial(fragment)
+        elif partial.type != fragment.type or len(partial.buffer) != fragment.length:
+            raise DropPacket("bad-fragment")
+        partial.add(fragment)
+
+    def next_message(self) -> Message | None:
+        """Return the message that is due if it is complete, and move on to the next."""
+        partial = self._partials.get(self.next_sequence)
+        if partial is None or not partial.complete():
+            return None
+        del self._partials[self.next_sequence]
+        message = Message(partial.type, self.next_sequence, bytes(partial.buffer))
+        self.next_sequence += 1
+        return message
+
+    def clear(self) -> None:
+        """Forget what is incomplete."""
+        self._partials.clear()

@@ -1,0 +1,71 @@
+"""What can be set about an agent, and the limits that cannot."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..core import LocalError
+from ..core.machine import check_seconds
+
+MAX_LOCAL_CANDIDATES: Final = 64
+"""Host, reflexive and relayed candidates of one agent: more interfaces than that is a mistake."""
+MAX_STUN_SERVERS: Final = 8
+"""Servers asked from every host candidate; browsers warn above five."""
+MAX_OUTGOING: Final = 512
+"""Datagrams waiting to be drained. A shell drains after every batch it reads, and batches are smaller than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Numbers of an agent; all times in seconds.
+
+    Args:
+        pacing_interval: Ta, between two new transactions: RFC 8445 section 14.2 says 0.05, and at least 0.005.
+        rto: Initial retransmission timeout of connectivity checks.
+        check_timeout: When a check is given up.
+        gathering_rto: Initial retransmission timeout of queries to STUN servers: RFC 8445 section 14.3.
+        gathering_timeout: When a STUN server is given up; a dead server must not hold up what waits for all candidates.
+        consent_interval: Basic period of consent checks, randomised by 0.8 to 1.2: RFC 7675 section 5.1.
+        consent_timeout: When consent expires: RFC 7675 section 5.1.
+        disconnected_after: How long nothing may be heard after a consent check before the state is `disconnected`.
+        pac_timeout: How long the agent waits before it may fail: RFC 8863 section 4.
+        nomination_wait: How long nomination waits at most for a better pair than the first valid one.
+        max_pairs: Pairs in the checklist: RFC 8445 section 6.1.2.5.
+        max_remote_candidates: Remote candidates, signalled and peer-reflexive.
+        allow_loopback: Pair with remote loopback addresses even when no local address is one.
+
+    Raises:
+        LocalError: A time or a limit is not positive.
+    """
+
+    pacing_interval: float = 0.05
+    # Deviates: RFC 8445 section 14.3 has 500 ms at least. A lost check would then cost half a second of every call
+    # setup; with 100 ms a lost datagram costs one round trip of a usual path, for one needless datagram on slow ones.
+    rto: float = 0.1
+    check_timeout: float = 39.5
+    gathering_rto: float = 0.5
+    gathering_timeout: float = 5.0
+    consent_interval: float = 5.0
+    consent_timeout: float = 30.0
+    disconnected_after: float = 5.0
+    pac_timeout: float = 39.5
+    nomination_wait: float = 0.1
+    max_pairs: int = 100
+    max_remote_candidates: int = 64
+    allow_loopback: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (
+            "pacing_interval",
+            "rto",
+            "check_timeout",
+            "gathering_rto",
+            "gathering_timeout",
+            "consent_interval",
+            "consent_timeout",
+            "disconnected_after",
+            "pac_timeout",
+            "nomination_wait",
+        ):
+            check_seconds(name, getattr(self, name))
+        if self.max_pairs < 1 or self.max_remote_candidates < 1:
+            raise LocalError("max_pairs and max_remote_candidates must be positive")

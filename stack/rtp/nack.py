@@ -1,0 +1,85 @@
+"""Which packets are missing, and when to ask for them again (RFC 4585 section 6.2.1)."""
+
+from dataclasses import dataclass
+
+MAX_MISSING = 250  # their NACK fits one datagram (1 kB), and a longer gap needs a keyframe anyway
+MAX_REQUESTS = 10  # per packet; then it is lost, or the sender has forgotten it
+REORDERING_DELAY = 0.01  # seconds before the first request: reordering is rarely longer on one path
+MIN_REPEAT_INTERVAL = 0.02  # seconds; an RTT below this says little about the next one
+
+
+@dataclass(slots=True)
+class _Missing:
+    due: float
+    expires: float
+    requests: int = 0
+
+
+class MissingPackets:
+    """The bounded list of packets that have not arrived, by extended sequence number. Add in ascending order."""
+
+    __slots__ = ("_deadline", "_missing", "_stale")
+
+    def __init__(self) -> None:
+        self._missing: dict[int, _Missing] = {}
+        self._deadline: float | None = None
+        self._stale = False
+
+    def __len__(self) -> int:
+        return len(self._missing)
+
+    def __contains__(self, extended: int) -> bool:
+        return extended in self._missing
+
+    def add(self, extended: int, now: float, lifetime: float) -> None:
+        """Note that a packet is missing; the oldest is forgotten when there are too many.
+
+        Args:
+            extended: Extended sequence number.
+            now: Seconds.
+            lifetime: Seconds after which it would be of no use.
+        """
+        if len(self._missing) >= MAX_MISSING:
+            self._missing.pop(next(iter(self._missing)))
+        self._missing[extended] = _Missing(now + REORDERING_DELAY, now + lifetime)
+        self._stale = True
+
+    def remove(self, extended: int) -> None:
+        """Note that a packet arrived."""
+        if self._missing.pop(extended, None) is not None:
+            self._stale = True
+
+    def remove_before(self, extended: int) -> None:
+        """Forget what lies before `extended`; entries are in ascending order, because gaps appear at the end."""
+        missing = self._missing
+        while missing and (first := next(iter(missing))) < extended:
+            del missing[first]
+            self._stale = True
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._missing.clear()
+        self._deadline, self._stale = None, False
+
+    def deadline(self) -> float | None:
+        """Return when the next request is due, or None."""
+        if self._stale:
+            self._deadline = min((entry.due for entry in self._missing.values()), default=None)
+            self._stale = False
+        return self._deadline
+
+    def due(self, now: float, rtt: float) -> list[int]:
+        """Return what to ask for at `now`, in order, and schedule the repetitions; forget what is hopeless."""
+        repeat = now + max(rtt, MIN_REPEAT_INTERVAL)
+        wanted = []
+        for number, entry in list(self._missing.items()):
+            if entry.due > now:
+                continue
+            if entry.expires <= now or entry.requests >= MAX_REQUESTS:
+                del self._missing[number]
+                continue
+            entry.requests += 1
+            entry.due = repeat
+            wanted.append(number)
+        self._stale = True
+        return sorted(wanted)

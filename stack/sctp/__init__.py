@@ -1,0 +1,24 @@
+"""SCTP associations as WebRTC uses them: RFC 9260 with RFC 3758, RFC 6525 and RFC 7496, over DTLS (RFC 8261)."""
+
+from .association import Association
+from .congestion import CongestionControl, Reno
+from .context import Config, State, Stats
+from .events import Closed, Established, Event, MessageReceived, OutgoingStreamsReset, StreamsReset
+from .streams import MAX_QUEUED_MESSAGES, MAX_SEND_BUFFER
+
+__all__ = [
+    "MAX_QUEUED_MESSAGES",
+    "MAX_SEND_BUFFER",
+    "Association",
+    "Closed",
+    "Config",
+    "CongestionControl",
+    "Established",
+    "Event",
+    "MessageReceived",
+    "OutgoingStreamsReset",
+    "Reno",
+    "State",
+    "Stats",
+    "StreamsReset",
+]

@@ -1,0 +1,592 @@
+"""An SCTP association as a machine: packets in, packets out, timers, the state machine of RFC 9260 section 4."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ..core import LocalError, Machine, ParseError, PeerError, RandomBytes
+from ..core.crc32c import crc32c
+from . import wire
+from .context import CLOSE_TIMER, HEARTBEAT_TIMER, RECONFIG_TIMER, SACK_TIMER, T1, T2, T3, Config, Context, State, Stats
+from .events import Closed, Established, Event, MessageReceived
+from .handshake import Handshake, Peer, PeerRestarted
+from .heartbeat import Heartbeat
+from .inbound import AbortAssociation, Inbound
+from .outbound import Outbound
+from .reconfig import Reconfig
+from .shutdown import Shutdown
+from .streams import DEFAULT_PRIORITY, Message
+
+_unpack_chunk = wire.CHUNK.unpack_from
+_unpack_checksum = wire.CHECKSUM.unpack_from
+_USER_ABORT: Final = wire.serialize_parameter(wire.CAUSE_USER_ABORT)
+_SENDING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHUTDOWN_RECEIVED})
+_SETTING_UP: Final = frozenset({State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED})
+
+WINDOW_UPDATE_DELAY: Final = 0.001  # seconds: lets one SACK tell of many messages taken at once
+
+_Handler = Callable[[bytes, int, int, int], None]
+
+
+class Association(Machine[bytes, bytes, Event]):
+    """One SCTP association over a single path, as WebRTC runs it over DTLS (RFC 8261).
+
+    Both ends may call `associate`; the collision ends in one association. Messages may be sent before it is up.
+
+    Args:
+        random_bytes: Randomness for tags, TSNs, the cookie key and heartbeats.
+        config: Settings.
+
+    Source: RFC 9260, RFC 3758, RFC 6525, RFC 7496.
+    """
+
+    def __init__(self, *, random_bytes: RandomBytes, config: Config = Config()) -> None:  # noqa: B008  it is frozen
+        super().__init__()
+        self._config = config
+        self._context = Context(config, random_bytes, self._timers, self.dropped, self._events)
+        self._handshake = Handshake(self._context, self._on_established)
+        self._outbound = Outbound(self._context, self._handshake.local_tsn)
+        self._inbound: Inbound | None = None
+        self._reconfig: Reconfig | None = None
+        self._outbound_streams = config.outbound_streams
+        self._terminated = False
+        self._closing = False
+        self._errors = 0  # association error counter (RFC 9260 section 8.1)
+        self._shutdown = Shutdown(self._context, self._outbound)
+        self._heartbeat = Heartbeat(self._context, self._outbound)
+        self._head = wire.PORTS_AND_TAG.pack(config.remote_port, config.local_port, self._handshake.local_tag)
+        self._head_crc = crc32c(self._head + bytes(4))
+        self._handlers: dict[int, _Handler] = {
+            wire.DATA: self._receive_data_early,
+            wire.INIT: self._receive_init_with_tag,
+            wire.INIT_ACK: self._receive_init_ack,
+            wire.SACK: self._receive_sack,
+            wire.HEARTBEAT: self._receive_heartbeat,
+            wire.HEARTBEAT_ACK: self._receive_heartbeat_ack,
+            wire.ABORT: self._receive_abort,
+            wire.SHUTDOWN: self._receive_shutdown,
+            wire.SHUTDOWN_ACK: self._receive_shutdown_ack,
+            wire.ERROR: self._receive_error,
+            wire.COOKIE_ECHO: self._receive_cookie_echo,
+            wire.COOKIE_ACK: self._receive_cookie_ack,
+            wire.SHUTDOWN_COMPLETE: self._receive_shutdown_complete,
+            wire.RE_CONFIG: self._receive_reconfig,
+            wire.FORWARD_TSN: self._receive_forward_tsn,
+        }
+        self._timer_handlers: dict[object, Callable[[float], None]] = {
+            T1: self._on_t1,
+            T2: self._on_t2,
+            T3: self._on_t3,
+            SACK_TIMER: self._on_sack_timer,
+            RECONFIG_TIMER: self._on_reconfig_timer,
+            HEARTBEAT_TIMER: self._on_heartbeat_timer,
+            CLOSE_TIMER: self._on_close_timer,
+        }
+
+    # Properties
+
+    @property
+    def state(self) -> State:
+        """Where the association stands."""
+        return self._context.state
+
+    @property
+    def stats(self) -> Stats:
+        """Counters; live, not a copy."""
+        return self._context.stats
+
+    @property
+    def cwnd(self) -> int:
+        """Congestion window, bytes."""
+        return self._outbound.congestion.cwnd
+
+    @property
+    def ssthresh(self) -> int:
+        """Slow start threshold, bytes."""
+        return self._outbound.congestion.ssthresh
+
+    @property
+    def srtt(self) -> float | None:
+        """Smoothed round trip time, seconds; None before the first measurement."""
+        return self._outbound.rto.srtt
+
+    @property
+    def rto(self) -> float:
+        """Retransmission timeout, seconds."""
+        return self._outbound.rto.rto
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Bytes in flight, chunk headers included."""
+        return self._outbound.flight
+
+    @property
+    def peer_rwnd(self) -> int:
+        """The peer's advertised receive window, bytes."""
+        return self._outbound.peer_rwnd
+
+    @property
+    def total_buffered(self) -> int:
+        """Bytes of messages not sent for the first time yet, over all streams."""
+        return self._outbound.scheduler.buffered
+
+    @property
+    def outbound_streams(self) -> int:
+        """Stream ids below this can be sent on: the wish until the association is up, then what was agreed."""
+        return self._outbound_streams
+
+    def can_buffer(self, size: int) -> bool:
+        """Tell whether `send` has room for a message of `size` bytes now."""
+        return self._outbound.scheduler.has_room(size)
+
+    def buffered_amount(self, stream_id: int) -> int:
+        """Return the bytes of the stream's messages that were not sent for the first time yet."""
+        stream = self._outbound.scheduler.streams.get(stream_id)
+        return stream.buffered if stream is not None else 0
+
+    # Commands
+
+    def associate(self, now: float) -> None:
+        """Begin to set the association up. Harmless when the peer was faster.
+
+        Raises:
+            LocalError: If it was closed.
+
+        Source: RFC 9260 section 5.1.
+        """
+        self._clamp(now)
+        if self._terminated:
+            raise LocalError("closed")
+        if self._context.state is State.CLOSED:
+            self._handshake.start()
+
+    def send(
+        self,
+        stream_id: int,
+        ppid: int,
+        data: bytes,
+        now: float,
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        lifetime: float | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> None:
+        """Queue a message. It leaves with the drains that follow, as the windows allow.
+
+        Args:
+            stream_id: Outgoing stream.
+            ppid: Payload protocol identifier, 32 bits.
+            data: 1 byte or more.
+            now: Current time, seconds.
+            ordered: Whether it is delivered in order within its stream.
+            max_retransmits: How often a fragment may be sent again before the message is given up.
+            lifetime: Seconds after which the message is given up.
+            priority: Weight of the stream against others that have something to send.
+
+        Raises:
+            LocalError: `closed`, `closing`, `no-such-stream`, `stream-resetting`, `empty-message`, `bad-argument`,
+                `send-buffer-full`.
+
+        Source: RFC 9260 section 11.1.5, RFC 7496 section 3.
+        """
+        now = self._clamp(now)
+        if self._terminated or self._closing or self._context.state is State.SHUTDOWN_RECEIVED:
+            raise LocalError("closed" if self._terminated else "closing")
+        if not 0 <= stream_id < self._outbound_streams:
+            raise LocalError("no-such-stream")
+        if not data:
+            raise LocalError("empty-message")
+        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1:
+            raise LocalError("bad-argument")
+        if (max_retransmits is not None and max_retransmits < 0) or (lifetime is not None and not lifetime >= 0):
+            raise LocalError("bad-argument")
+        scheduler = self._outbound.scheduler
+        known = scheduler.streams.get(stream_id)
+        if known is not None and known.resetting:
+            raise LocalError("stream-resetting")
+        if not scheduler.has_room(len(data)):
+            raise LocalError("send-buffer-full")
+        stream = known or scheduler.stream(stream_id)
+        expires = None if lifetime is None else now + lifetime
+        scheduler.push(
+            Message(
+                stream,
+                ppid,
+                data if type(data) is bytes else bytes(data),
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                expires=expires,
+                priority=priority,
+            )
+        )
+
+    def reset_streams(self, stream_ids: Iterable[int], now: float) -> None:
+        """Reset outgoing streams once all they were given is acknowledged; `OutgoingStreamsReset` tells the outcome.
+
+        Until then nothing can be sent on them. A stream that is being reset already is left out.
+
+        Raises:
+            LocalError: `not-established` or `no-such-stream`.
+
+        Source: RFC 6525 section 5.1.2.
+        """
+        self._clamp(now)
+        wanted = list(dict.fromkeys(stream_ids))
+        if self._reconfig is None or self._context.state not in _SENDING:
+            raise LocalError("not-established")
+        if any(not 0 <= stream_id < self._outbound_streams for stream_id in wanted):
+            raise LocalError("no-such-stream")
+        streams = self._outbound.scheduler.streams
+        self._reconfig.reset([i for i in wanted if i not in streams or not streams[i].resetting])
+
+    def close(self, now: float) -> None:
+        """Shut down in an orderly way: what is queued is sent first, within `Config.close_deadline`. Idempotent.
+
+        Source: RFC 9260 section 9.2.
+        """
+        now = self._clamp(now)
+        if self._terminated or self._closing:
+            return
+        self._closing = True
+        if self._context.state in _SETTING_UP:
+            self._abort(None)
+            return
+        self._shutdown.begin(now)
+
+    def abort(self, now: float, reason: str = "") -> None:
+        """End at once: what is queued is lost, the peer gets an ABORT. Idempotent.
+
+        Args:
+            now: Current time, seconds.
+            reason: Told to the peer, for people; at most 256 bytes of UTF-8 are sent.
+
+        Source: RFC 9260 section 9.1.
+        """
+        self._clamp(now)
+        if not self._terminated:
+            self._abort(None, wire.serialize_parameter(wire.CAUSE_USER_ABORT, reason.encode()[:256]))
+
+    def next_event(self) -> Event | None:
+        """Return the oldest event not yet taken, or None. Taking messages makes room in the receive window."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        inbound = self._inbound
+        if type(event) is not MessageReceived or inbound is None:
+            return event
+        if inbound.taken(len(event.data)) and not self._terminated:
+            inbound.unacknowledged_packets += 1
+            self._timers.set(SACK_TIMER, self._now + WINDOW_UPDATE_DELAY)
+        return event
+
+    # Packets in
+
+    def receive_datagram(self, datagram: bytes, now: float) -> None:
+        """Take one SCTP packet.
+
+        Source: RFC 9260 section 6.8, section 6.10 and section 8.5.
+        """
+        now = self._clamp(now)
+        if self._terminated:
+            self.dropped["closed"] += 1
+            return
+        if len(datagram) < wire.HEADER_SIZE + 4:
+            self.dropped["truncated"] += 1
+            return
+        if not datagram.startswith(self._head):
+            self._receive_unusual(datagram)
+            return
+        body = datagram[12:]
+        if crc32c(body, self._head_crc) != _unpack_checksum(datagram, 8)[0]:
+            self.dropped["bad-checksum"] += 1
+            return
+        stats = self._context.stats
+        stats.packets_received += 1
+        stats.bytes_received += len(datagram)
+        offset, end, with_data = 0, len(body), False
+        try:
+            while offset < end:
+                if end - offset < 4:
+                    self.dropped["truncated"] += 1
+                    break
+                kind, flags, length = _unpack_chunk(body, offset)
+                stop = offset + length
+                if length < 4 or stop > end:
+                    self.dropped["bad-chunk-length"] += 1
+                    break
+                if not kind and self._inbound is not None and self._context.receiving:
+                    self._inbound.receive_data(body, offset + 4, stop, flags)
+                    with_data = True
+                elif not self._receive_control(kind, flags, body, offset, stop):
+                    break
+                offset = stop + 3 & ~3
+        except AbortAssociation as error:
+            self._abort(PeerError("sctp", error.reason), wire.serialize_parameter(error.cause, error.value))
+            return
+        if with_data and self._inbound is not None:
+            self._inbound.unacknowledged_packets += 1
+            if self._context.state is State.SHUTDOWN_SENT:  # RFC 9260 section 9.2: acknowledge and repeat the SHUTDOWN
+                self._inbound.sack_now = self._shutdown.due = True
+
+    def _receive_control(self, kind: int, flags: int, data: bytes, offset: int, end: int) -> bool:
+        """Process one chunk that is not DATA; return whether to go on with the packet."""
+        handler = self._handlers.get(kind)
+        if handler is None:
+            return self._receive_unknown(kind, data, offset, end)
+        try:
+            handler(data, offset + 4, end, flags)
+        except ParseError as error:
+            self.dropped[error.reason] += 1
+        return not self._terminated
+
+    def _receive_unknown(self, kind: int, data: bytes, offset: int, end: int) -> bool:
+        """The two highest bits of an unknown type say what to do (RFC 9260 section 3.2)."""
+        self.dropped["unknown-chunk"] += 1
+        if kind & 0x40 and self._handshake.peer_tag:
+            cause = wire.serialize_parameter(wire.CAUSE_UNRECOGNIZED_CHUNK, data[offset:end])
+            self._context.queue(wire.serialize_chunk(wire.ERROR, 0, cause))
+        return bool(kind & 0x80)
+
+    def _receive_unusual(self, datagram: bytes) -> None:
+        """Take a packet without our verification tag.
+
+        Source: RFC 9260 section 8.5.1.
+        """
+        # Deviates: section 8.4 answers out of the blue packets; inside DTLS there is nobody else to be told.
+        source, destination, tag, _ = wire.HEADER.unpack_from(datagram)
+        if (source, destination) != (self._config.remote_port, self._config.local_port):
+            self.dropped["wrong-port"] += 1
+            return
+        if crc32c(datagram[:8] + bytes(4) + datagram[12:]) != _unpack_checksum(datagram, 8)[0]:
+            self.dropped["bad-checksum"] += 1
+            return
+        kind, flags, length = _unpack_chunk(datagram, wire.HEADER_SIZE)
+        end = wire.HEADER_SIZE + length
+        if length < 4 or end > len(datagram):
+            self.dropped["bad-chunk-length"] += 1
+            return
+        start = wire.HEADER_SIZE + 4
+        reflected = flags & wire.FLAG_TAG_REFLECTED and tag and tag == self._handshake.peer_tag
+        try:
+            if kind == wire.INIT and not tag:
+                if (end + 3 & ~3) < len(datagram):  # RFC 9260 section 3.3.2: it is alone
+                    self.dropped["bundled-init"] += 1
+                else:
+                    self._handshake.receive_init(datagram, start, end, self._now)
+            elif kind == wire.COOKIE_ECHO:
+                self._take_cookie(datagram, start, end, tag)
+            elif kind == wire.ABORT and reflected:
+                self._receive_abort(datagram, start, end, flags)
+            elif kind == wire.SHUTDOWN_COMPLETE and reflected:
+                self._receive_shutdown_complete(datagram, start, end, flags)
+            else:
+                self.dropped["bad-verification-tag"] += 1
+        except ParseError as error:
+            self.dropped[error.reason] += 1
+
+    # Chunks
+
+    def _receive_data_early(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        raise ParseError("unexpected-chunk", "DATA")
+
+    def _receive_init_with_tag(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        raise ParseError("bad-verification-tag", "INIT")
+
+    def _receive_init_ack(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        self._handshake.receive_init_ack(data, offset, end)
+
+    def _receive_cookie_echo(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        self._take_cookie(data, offset, end, self._handshake.local_tag)
+
+    def _take_cookie(self, data: bytes, offset: int, end: int, tag: int) -> None:
+        try:
+            self._handshake.receive_cookie_echo(data, offset, end, tag, self._now)
+        except PeerRestarted:
+            # Deviates: section 5.2.4, action A starts the association anew. Channels of a peer that has forgotten them
+            # cannot be continued, so this ends like an ABORT.
+            self._terminate(PeerError("sctp", "peer-restarted"))
+
+    def _receive_cookie_ack(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        self._handshake.receive_cookie_ack()
+
+    def _receive_sack(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._inbound is None:
+            raise ParseError("unexpected-chunk", "SACK")
+        if self._outbound.receive_sack(data, offset, end, self._now):
+            self._errors = 0
+
+    def _receive_heartbeat(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._inbound is None:
+            raise ParseError("unexpected-chunk", "HEARTBEAT")
+        self._context.queue(wire.serialize_chunk(wire.HEARTBEAT_ACK, 0, data[offset:end]))
+
+    def _receive_heartbeat_ack(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        self._heartbeat.receive_ack(data[offset:end], self._now)
+        self._errors = 0
+
+    def _receive_abort(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._context.state is State.CLOSED:
+            raise ParseError("unexpected-chunk", "ABORT")
+        self._terminate(PeerError("sctp", "aborted-by-peer", wire.describe_causes(data, offset, end)))
+
+    def _receive_error(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        causes = wire.parse_causes(data, offset, end)
+        if self._context.state is State.COOKIE_ECHOED and any(kind == wire.CAUSE_STALE_COOKIE for kind, _ in causes):
+            # Deviates: section 5.2.6 lets us try again; a cookie is stale only after a minute, and by then T1 gave up.
+            self._terminate(PeerError("sctp", "stale-cookie"))
+
+    def _receive_shutdown(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._inbound is None:
+            raise ParseError("unexpected-chunk", "SHUTDOWN")
+        self._shutdown.receive(data, offset, end, self._now)
+
+    def _receive_shutdown_ack(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        if self._context.state not in {State.SHUTDOWN_SENT, State.SHUTDOWN_ACK_SENT}:
+            raise ParseError("unexpected-chunk", "SHUTDOWN ACK")
+        tag = self._handshake.peer_tag
+        self._terminate(None)
+        self._context.queue_alone(wire.serialize_chunk(wire.SHUTDOWN_COMPLETE, 0), tag)
+
+    def _receive_shutdown_complete(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        if self._context.state is not State.SHUTDOWN_ACK_SENT:
+            raise ParseError("unexpected-chunk", "SHUTDOWN COMPLETE")
+        self._terminate(None)
+
+    def _receive_reconfig(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._reconfig is None:
+            raise ParseError("unexpected-chunk", "RE-CONFIG")
+        self._reconfig.receive(data, offset, end)
+
+    def _receive_forward_tsn(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        if self._inbound is None or not self._context.receiving:
+            raise ParseError("unexpected-chunk", "FORWARD-TSN")
+        self._inbound.receive_forward_tsn(*wire.parse_forward_tsn(data, offset, end))
+
+    # Packets out
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        """Build the packets that may leave now: answers and SACK first, then data, as many as the windows allow.
+
+        Source: RFC 9260 section 6.1, section 6.2 and section 6.10.
+        """
+        now = self._clamp(now)
+        context = self._context
+        writer = context.writer
+        if not self._terminated:
+            self._handshake.transmit(now)
+        if context.alone:
+            for chunk, tag in context.alone:
+                writer.alone(chunk, tag)
+            context.alone.clear()
+        inbound = self._inbound
+        if inbound is not None and not self._terminated:
+            self._transmit(inbound, now)
+        packets = writer.take()
+        if packets:
+            context.stats.packets_sent += len(packets)
+            context.stats.bytes_sent += sum(map(len, packets))
+        return packets
+
+    def _transmit(self, inbound: Inbound, now: float) -> None:
+        context, outbound = self._context, self._outbound
+        writer = context.writer
+        sending = context.state in _SENDING
+        if inbound.sack_now or inbound.unacknowledged_packets:
+            # RFC 9260 section 6.2: at least every second packet, at once beyond gaps, and with data that goes anyway.
+            if inbound.sack_now or inbound.unacknowledged_packets > 1 or (sending and outbound.can_send):
+                writer.add(inbound.sack())
+                self._timers.cancel(SACK_TIMER)
+            else:
+                self._timers.set_default(SACK_TIMER, now + self._config.delayed_ack)
+        if context.control:
+            for chunk in context.control:
+                writer.add(chunk)
+            context.control.clear()
+        if sending:
+            outbound.transmit(now, writer)
+        if self._reconfig is not None and sending:
+            request = self._reconfig.transmit(now)
+            if request is not None:
+                writer.add(request)
+        if context.state is not State.ESTABLISHED:
+            self._shutdown.transmit(inbound, now)
+
+    # Timers
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        now = self._clamp(now)
+        for name in self._timers.expire(now):
+            if not self._terminated:
+                self._timer_handlers[name](now)
+
+    def _on_t1(self, _now: float) -> None:
+        if self._handshake.handle_t1():
+            self._terminate(PeerError("sctp", "handshake-timeout"))
+
+    def _on_t2(self, _now: float) -> None:
+        self._shutdown.handle_t2()
+        self._count_error()
+
+    def _on_t3(self, now: float) -> None:
+        if self._outbound.handle_t3(now):
+            self._count_error()
+
+    def _on_sack_timer(self, _now: float) -> None:
+        if self._inbound is not None:
+            self._inbound.sack_now = True
+
+    def _on_reconfig_timer(self, _now: float) -> None:
+        if self._reconfig is not None and self._reconfig.handle_timer():
+            self._count_error()
+
+    def _on_heartbeat_timer(self, now: float) -> None:
+        if self._heartbeat.handle_timer(now):
+            self._count_error()
+
+    def _on_close_timer(self, _now: float) -> None:
+        """The shutdown took too long.
+
+        Deviates: RFC 9260 section 9.2 goes on as long as the peer answers; section 9.1 allows an ABORT at any time.
+        """
+        self._abort(None)
+
+    def _count_error(self) -> None:
+        """Count towards Association.Max.Retrans (RFC 9260 section 8.1)."""
+        self._errors += 1
+        if self._errors > self._config.association_max_retransmits:
+            self._terminate(PeerError("sctp", "peer-unreachable"))
+
+    # The ends
+
+    def _on_established(self, peer: Peer) -> None:
+        context = self._context
+        inbound_streams = min(self._config.inbound_streams, peer.outbound_streams)
+        self._outbound_streams = min(self._config.outbound_streams, peer.inbound_streams)
+        refused = self._outbound.scheduler.refuse(self._outbound_streams)
+        if refused:
+            self.dropped["no-such-stream"] += refused
+        self._outbound.peer_rwnd = peer.a_rwnd
+        self._outbound.partial_reliability = peer.forward_tsn
+        self._inbound = Inbound(context, peer.initial_tsn, inbound_streams)
+        self._reconfig = Reconfig(context, self._outbound, self._inbound, self._handshake.local_tsn, peer)
+        self._heartbeat.start(self._now)
+        self._events.append(Established(self._outbound_streams, inbound_streams))
+
+    def _abort(self, error: PeerError | None, cause: bytes = _USER_ABORT) -> None:
+        """Tell the peer and end (RFC 9260 section 9.1)."""
+        tag = self._handshake.peer_tag
+        self._terminate(error)
+        if tag:
+            self._context.queue_alone(wire.serialize_chunk(wire.ABORT, 0, cause), tag)
+
+    def _terminate(self, error: PeerError | None) -> None:
+        if self._terminated:
+            return
+        self._terminated = True
+        if self._context.state is not State.CLOSED:
+            self._context.enter(State.CLOSED)
+        self._context.alone.clear()
+        self._context.control.clear()
+        self._timers.clear()
+        self._events.append(Closed(error))

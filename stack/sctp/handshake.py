@@ -1,0 +1,334 @@
+"""Setting an association up: INIT, the state cookie, collisions (RFC 9260 section 5)."""
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..core import ParseError
+from .context import T1, Context, State
+from .wire import (
+    CAUSE_STALE_COOKIE,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    ERROR,
+    FORWARD_TSN,
+    INIT,
+    INIT_ACK,
+    RE_CONFIG,
+    SHUTDOWN_ACK,
+    Init,
+    parse_init,
+    serialize_chunk,
+    serialize_init,
+    serialize_parameter,
+)
+
+MAX_COOKIE_SIZE: Final = 1024  # of the peer: it must go back in one packet; those of browsers have 100 to 500 bytes
+MAX_REPORTED_PARAMETERS: Final = 256  # bytes of unrecognized parameters echoed in INIT ACK, so that it fits a packet
+
+_COOKIE: Final = struct.Struct("!dLLLLLLLHHBxxx")
+_MAC_SIZE: Final = 32
+_FLAG_FORWARD_TSN: Final = 1
+_FLAG_RECONFIG: Final = 2
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the handshake agreed on, from the peer's side.
+
+    Attributes:
+        tag: Verification tag that the peer wants to receive.
+        initial_tsn: Its first TSN.
+        a_rwnd: Its receive window, bytes.
+        outbound_streams: How many streams it may send on.
+        inbound_streams: How many streams we may send on.
+        forward_tsn: Whether it supports partial reliability.
+        reconfig: Whether it supports stream resets.
+    """
+
+    tag: int
+    initial_tsn: int
+    a_rwnd: int
+    outbound_streams: int
+    inbound_streams: int
+    forward_tsn: bool
+    reconfig: bool
+
+
+@dataclass(slots=True)
+class Cookie:
+    """What the state cookie carries back to us.
+
+    Attributes:
+        created: When, seconds of the machine's clock.
+        local_tag: Our tag in the INIT ACK.
+        local_tsn: Our initial TSN in the INIT ACK.
+        local_tie: Our tag of the association that existed then, 0 for none.
+        peer_tie: The peer's tag of the association that existed then, 0 for none.
+        peer: What the INIT said.
+    """
+
+    created: float
+    local_tag: int
+    local_tsn: int
+    local_tie: int
+    peer_tie: int
+    peer: Peer
+
+
+def serialize_cookie(cookie: Cookie, key: bytes) -> bytes:
+    """Return the state cookie with its MAC.
+
+    Source: RFC 9260 section 5.1.3.
+    """
+    peer = cookie.peer
+    flags = peer.forward_tsn * _FLAG_FORWARD_TSN | peer.reconfig * _FLAG_RECONFIG
+    body = _COOKIE.pack(
+        cookie.created,
+        cookie.local_tag,
+        cookie.local_tsn,
+        cookie.local_tie,
+        cookie.peer_tie,
+        peer.tag,
+        peer.initial_tsn,
+        peer.a_rwnd,
+        peer.outbound_streams,
+        peer.inbound_streams,
+        flags,
+    )
+    return body + hmac.digest(key, body, hashlib.sha256)
+
+
+def parse_cookie(data: bytes, key: bytes) -> Cookie:
+    """Return what we once put into a state cookie.
+
+    Source: RFC 9260 section 5.1.5.
+
+    Raises:
+        ParseError: `bad-cookie` unless it is ours, unchanged.
+    """
+    body = data[:-_MAC_SIZE]
+    if len(body) != _COOKIE.size or not hmac.compare_digest(data[-_MAC_SIZE:], hmac.digest(key, body, hashlib.sha256)):
+        raise ParseError("bad-cookie")
+    created, local_tag, local_tsn, local_tie, peer_tie, tag, tsn, a_rwnd, outbound, inbound, flags = _COOKIE.unpack(
+        body
+    )
+    peer = Peer(tag, tsn, a_rwnd, outbound, inbound, bool(flags & _FLAG_FORWARD_TSN), bool(flags & _FLAG_RECONFIG))
+    return Cookie(created, local_tag, local_tsn, local_tie, peer_tie, peer)
+
+
+class PeerRestarted(Exception):  # noqa: N818  an instruction to the association
+    """A valid cookie says that the peer has lost its state (RFC 9260 section 5.2.4, action A)."""
+
+
+class Handshake:
+    """The exchange of INIT and cookies for one association.
+
+    Args:
+        context: Shared with the other parts.
+        established: Called with the peer's parameters when the association comes up.
+
+    Attributes:
+        local_tag: Verification tag that we want to receive.
+        local_tsn: Our initial TSN.
+        peer_tag: The peer's verification tag, 0 while unknown.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_context",
+        "_established",
+        "_key",
+        "_peer",
+        "_pending",
+        "_pending_due",
+        "_rto",
+        "local_tag",
+        "local_tsn",
+        "peer_tag",
+    )
+
+    def __init__(self, context: Context, established: Callable[[Peer], None]) -> None:
+        self._context = context
+        self._established = established
+        self._key = context.random_bytes(32)
+        self.local_tag = self._new_tag()
+        self.local_tsn = int.from_bytes(context.random_bytes(4), "big")
+        self.peer_tag = 0
+        self._peer: Peer | None = None
+        self._pending = b""  # INIT or COOKIE ECHO, as it is sent again
+        self._pending_due = False
+        self._attempts = 0
+        self._rto = context.config.rto_initial
+
+    def _new_tag(self) -> int:
+        return int.from_bytes(self._context.random_bytes(4), "big") or 1
+
+    def _local_init(self, tag: int, tsn: int) -> Init:
+        config = self._context.config
+        return Init(
+            tag,
+            config.a_rwnd,
+            config.outbound_streams,
+            config.inbound_streams,
+            tsn,
+            forward_tsn=True,
+            extensions=bytes((RE_CONFIG, FORWARD_TSN)),
+        )
+
+    def start(self) -> None:
+        """Send INIT.
+
+        Source: RFC 9260 section 5.1 A.
+        """
+        self._context.enter(State.COOKIE_WAIT)
+        init = serialize_init(self._local_init(self.local_tag, self.local_tsn))
+        self._begin(serialize_chunk(INIT, 0, init))
+
+    def _begin(self, chunk: bytes) -> None:
+        self._pending = chunk
+        self._pending_due = True
+        self._attempts = 0
+        self._rto = self._context.config.rto_initial
+
+    def transmit(self, now: float) -> None:
+        """Send what is due of INIT or COOKIE ECHO, and start T1."""
+        if self._pending_due:
+            self._pending_due = False
+            # RFC 9260 section 3.1: INIT has verification tag 0 and is alone in its packet.
+            self._context.alone.append((self._pending, self.peer_tag))
+            self._context.timers.set(T1, now + self._rto)
+
+    def handle_t1(self) -> bool:
+        """T1 expired: try again; return whether that was too often.
+
+        Source: RFC 9260 section 5.1 and section 8.1 (Max.Init.Retransmits).
+        """
+        self._attempts += 1
+        self._rto = min(self._rto * 2, self._context.config.rto_max)
+        self._pending_due = True
+        return self._attempts > self._context.config.max_init_retransmits
+
+    # Chunks
+
+    def receive_init(self, data: bytes, offset: int, end: int, now: float) -> None:
+        """Answer an INIT by an INIT ACK; no state is kept but in the cookie.
+
+        Source: RFC 9260 section 5.1 B, section 5.2.1 and section 5.2.2.
+
+        Raises:
+            ParseError: If it is malformed.
+        """
+        context = self._context
+        init = parse_init(data, offset, end)
+        if context.state is State.SHUTDOWN_ACK_SENT:  # RFC 9260 section 9.2
+            context.queue(serialize_chunk(SHUTDOWN_ACK, 0))
+            return
+        local_tag, local_tsn, local_tie, peer_tie = self.local_tag, self.local_tsn, 0, 0
+        if context.state not in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED}:
+            local_tie, peer_tie = local_tag, self.peer_tag
+            local_tag, local_tsn = self._new_tag(), int.from_bytes(context.random_bytes(4), "big")
+        cookie = Cookie(now, local_tag, local_tsn, local_tie, peer_tie, _peer_of(init))
+        answer = self._local_init(local_tag, local_tsn)
+        answer.cookie = serialize_cookie(cookie, self._key)
+        room = MAX_REPORTED_PARAMETERS
+        reported: list[bytes] = []
+        for whole in init.unrecognized:
+            room -= len(whole) + 8
+            if room < 0:
+                break
+            reported.append(whole)
+        answer.unrecognized = tuple(reported)
+        context.queue_alone(serialize_chunk(INIT_ACK, 0, serialize_init(answer)), init.initiate_tag)
+
+    def receive_init_ack(self, data: bytes, offset: int, end: int) -> None:
+        """Send the cookie back.
+
+        Source: RFC 9260 section 5.1 C.
+
+        Raises:
+            ParseError: `unexpected-chunk` outside COOKIE-WAIT, or if it is malformed.
+        """
+        # Not implemented: an ERROR chunk for unrecognized parameters beside the COOKIE ECHO (section 3.2.2); it would
+        # only inform.
+        if self._context.state is not State.COOKIE_WAIT:
+            raise ParseError("unexpected-chunk", "INIT ACK")
+        init = parse_init(data, offset, end)
+        if not init.cookie:
+            raise ParseError("missing-cookie")
+        if len(init.cookie) > min(MAX_COOKIE_SIZE, self._context.config.max_packet_size - 16):
+            raise ParseError("cookie-too-long")
+        self._peer = _peer_of(init)
+        self.peer_tag = init.initiate_tag
+        self._context.writer.set_tag(self.peer_tag)
+        self._context.enter(State.COOKIE_ECHOED)
+        # Not implemented: DATA bundled with COOKIE ECHO (section 5.1 C), which would save a round trip.
+        self._begin(serialize_chunk(COOKIE_ECHO, 0, init.cookie))
+
+    def receive_cookie_ack(self) -> None:
+        """The peer accepted our cookie.
+
+        Source: RFC 9260 section 5.1 E and section 5.2.5.
+
+        Raises:
+            ParseError: `unexpected-chunk` outside COOKIE-ECHOED.
+        """
+        if self._context.state is not State.COOKIE_ECHOED or self._peer is None:
+            raise ParseError("unexpected-chunk", "COOKIE ACK")
+        self._establish(self._peer)
+
+    def receive_cookie_echo(self, data: bytes, offset: int, end: int, tag: int, now: float) -> None:
+        """Take an association out of a cookie.
+
+        Source: RFC 9260 section 5.1.5 and section 5.2.4.
+
+        Raises:
+            ParseError: `bad-cookie`, `stale-cookie`, `late-cookie`.
+            PeerRestarted: If the peer has lost its state.
+        """
+        cookie = parse_cookie(data[offset:end], self._key)
+        peer, context = cookie.peer, self._context
+        if tag != cookie.local_tag:
+            raise ParseError("bad-cookie", "verification tag")
+        ours, theirs = cookie.local_tag == self.local_tag, peer.tag == self.peer_tag
+        if now - cookie.created > context.config.cookie_lifetime and not (ours and theirs):
+            late = min(int((now - cookie.created - context.config.cookie_lifetime) * 1e6), 0xFFFFFFFF)
+            cause = serialize_parameter(CAUSE_STALE_COOKIE, late.to_bytes(4, "big"))
+            context.queue_alone(serialize_chunk(ERROR, 0, cause), peer.tag)
+            raise ParseError("stale-cookie")
+        setting_up = context.state in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED}
+        if ours and (setting_up or theirs):  # actions B and D, or no association yet
+            if setting_up:
+                self._establish(peer)
+            context.queue(serialize_chunk(COOKIE_ACK, 0))
+        elif not ours and theirs and not cookie.local_tie and not cookie.peer_tie:  # action C
+            raise ParseError("late-cookie")
+        elif not ours and not theirs and (cookie.local_tie, cookie.peer_tie) == (self.local_tag, self.peer_tag):
+            raise PeerRestarted  # action A
+        else:
+            raise ParseError("bad-cookie", "no case of section 5.2.4")
+
+    def _establish(self, peer: Peer) -> None:
+        self._context.timers.cancel(T1)
+        self._pending_due = False
+        self._pending = b""
+        self._peer = peer
+        self.peer_tag = peer.tag
+        self._context.writer.set_tag(peer.tag)
+        self._context.enter(State.ESTABLISHED)
+        self._established(peer)
+
+
+def _peer_of(init: Init) -> Peer:
+    return Peer(
+        init.initiate_tag,
+        init.initial_tsn,
+        init.a_rwnd,
+        init.outbound_streams,
+        init.inbound_streams,
+        init.forward_tsn,
+        RE_CONFIG in init.extensions,
+    )

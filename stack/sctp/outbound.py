@@ -1,0 +1,559 @@
+"""The sending half: fragmentation, the queue of outstanding chunks, SACKs, retransmission, partial reliability.
+
+Inside, TSNs are integers that never wrap; they meet the wire modulo 2**32. The outstanding queue holds consecutive
+TSNs, so that a chunk's place is its TSN minus the first one's.
+"""
+
+import struct
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from ..core import ParseError
+from .context import T3, Context
+from .rto import RetransmissionTimeout
+from .streams import Message, OutboundStream, Scheduler
+from .wire import (
+    DATA,
+    DATA_CHUNK,
+    FLAG_BEGIN,
+    FLAG_END,
+    FLAG_IMMEDIATE,
+    FLAG_UNORDERED,
+    HEADER_SIZE,
+    PADDING,
+    SACK_BODY,
+    PacketWriter,
+    serialize_forward_tsn,
+)
+
+if TYPE_CHECKING:
+    from .congestion import CongestionControl
+
+MAX_OUTSTANDING_CHUNKS: Final = 16384
+"""Chunks sent and not acknowledged cumulatively: gap ack blocks reach 65535 TSNs, receivers' bitmaps less far, and
+16384 full packets are more than any receiver's window."""
+
+PACKET_THRESHOLD: Final = 3  # RFC 9260 section 7.2.4: the third miss indication means loss
+
+IN_FLIGHT: Final = 0
+ACKED: Final = 1
+LOST: Final = 2  # waits to be sent again
+ABANDONED: Final = 3
+
+_pack_data = DATA_CHUNK.pack
+_MASK: Final = 0xFFFFFFFF
+
+
+class Sent:
+    """A DATA chunk with a TSN.
+
+    Attributes:
+        chunk: As on the wire, padded.
+        size: Its length: what it counts for in flight size.
+        message: The message it belongs to.
+        packet: Number of the packet that carried it last.
+        state: IN_FLIGHT, ACKED, LOST or ABANDONED.
+        transmissions: How often it was sent.
+    """
+
+    __slots__ = ("chunk", "message", "packet", "size", "state", "transmissions")
+
+    def __init__(self, chunk: bytes, size: int, message: Message, packet: int) -> None:
+        self.chunk = chunk
+        self.size = size
+        self.message = message
+        self.packet = packet
+        self.state = IN_FLIGHT
+        self.transmissions = 1
+
+
+class Outbound:
+    """Everything between `send` and the wire.
+
+    Args:
+        context: Shared with the other parts.
+        initial_tsn: First TSN.
+
+    Attributes:
+        cumulative_tsn: Cumulative TSN ack point.
+        next_tsn: TSN of the next new chunk.
+        flight: Bytes in flight.
+        peer_rwnd: The peer's advertised window, bytes.
+        partial_reliability: Whether the peer understands FORWARD-TSN.
+        last_acknowledged: When something new was acknowledged last.
+    """
+
+    __slots__ = (
+        "_abandoned_until",
+        "_advanced",
+        "_context",
+        "_current",
+        "_forward_due",
+        "_forward_sent_at",
+        "_gaps",
+        "_heard",
+        "_largest_acked",
+        "_last_sent_at",
+        "_limited",
+        "_lost",
+        "_may_exceed",
+        "_retransmitted",
+        "_scan",
+        "_sent",
+        "_timed",
+        "_timed_at",
+        "congestion",
+        "cumulative_tsn",
+        "flight",
+        "last_acknowledged",
+        "next_tsn",
+        "partial_reliability",
+        "peer_rwnd",
+        "rto",
+        "scheduler",
+    )
+
+    def __init__(self, context: Context, initial_tsn: int) -> None:
+        config = context.config
+        self._context = context
+        self.scheduler = Scheduler()
+        self.congestion: CongestionControl = config.congestion(config.max_payload)
+        self.rto = RetransmissionTimeout(config.rto_initial, config.rto_min, config.rto_max)
+        self.cumulative_tsn = initial_tsn - 1
+        self.next_tsn = initial_tsn
+        self.flight = 0
+        self.peer_rwnd = 0
+        self.partial_reliability = False
+        self.last_acknowledged = float("-inf")
+        self._sent: deque[Sent] = deque()
+        self._current: Message | None = None
+        self._lost: deque[Sent] = deque()
+        self._retransmitted: deque[tuple[int, Sent]] = deque()
+        self._gaps: list[tuple[int, int]] = []  # TSN ranges that the last SACK reported, ends included
+        self._scan = initial_tsn  # first transmissions below this were examined for loss
+        self._largest_acked = -1  # highest number of a packet known to have arrived
+        self._may_exceed = False  # one chunk may go whatever cwnd says (RFC 9260 section 7.2.4, point 3)
+        self._timed: Sent | None = None  # the chunk whose round trip is being measured
+        self._timed_at = 0.0
+        self._last_sent_at = float("inf")  # nothing sent yet: never idle
+        self._limited = False  # whether cwnd ended the last drain
+        self._heard = False  # whether a SACK came since T3 was started
+        self._advanced = initial_tsn - 1  # Advanced.Peer.Ack.Point (RFC 3758 section 3.5)
+        self._abandoned_until = initial_tsn - 1
+        self._forward_due = False
+        self._forward_sent_at = float("-inf")
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing waits and nothing is outstanding."""
+        return not self._sent and self._current is None and not self.scheduler.queued
+
+    @property
+    def can_send(self) -> bool:
+        """Whether something waits and the congestion window has room."""
+        return self.flight < self.congestion.cwnd and (
+            bool(self._lost) or self._current is not None or bool(self.scheduler)
+        )
+
+    def stream_drained(self, stream: OutboundStream) -> bool:
+        """Tell whether all that the stream was given has been acknowledged or given up."""
+        return (
+            not stream.queue
+            and (self._current is None or self._current.stream is not stream)
+            and stream.last_tsn <= self.cumulative_tsn
+        )
+
+    # Sending
+
+    def transmit(self, now: float, writer: PacketWriter) -> None:
+        """Put into packets what the windows allow: what was lost, FORWARD-TSN, then new data.
+
+        Source: RFC 9260 section 6.1.
+        """
+        if self._lost:
+            self._send_lost(now, writer)
+        if self._forward_due:
+            self._send_forward_tsn(now, writer)
+        if not self._lost and (self._current is not None or self.scheduler):
+            self._send_new(now, writer)
+            if self._forward_due:  # the message that was being sent has expired
+                self._send_forward_tsn(now, writer)
+        if self._sent and T3 not in self._context.timers:
+            self._context.timers.set(T3, now + self.rto.rto)
+            self._heard = False
+
+    def _send_new(self, now: float, writer: PacketWriter) -> None:
+        if not self.flight and now - self._last_sent_at > self.rto.rto:
+            self.congestion.on_idle(int((now - self._last_sent_at) / self.rto.rto))
+        before = len(self._sent)
+        self._limited = False
+        while True:
+            message = self._current
+            if message is None:
+                message = self.scheduler.next(now)
+                if message is None:
+                    break
+                if message.ordered:
+                    message.ssn = message.stream.next_ssn
+                    message.stream.next_ssn = message.ssn + 1 & 0xFFFF
+                message.first_tsn = self.next_tsn
+                self._current = message
+            elif message.expires is not None and now > message.expires and self.partial_reliability:
+                self._abandon(message)
+                continue
+            if not self._send_fragments(message, writer):
+                break
+            self._current = None
+            self._context.stats.messages_sent += 1
+        if len(self._sent) > before:
+            self._last_sent_at = now
+            if self._timed is None:
+                self._timed = self._sent[before]
+                self._timed_at = now
+
+    def _send_fragments(self, message: Message, writer: PacketWriter) -> bool:
+        """Send fragments of `message`; return whether all are sent."""
+        data, stream, ppid, ssn = message.data, message.stream, message.ppid, message.ssn
+        total, offset = len(data), message.offset
+        tsn, flight, rwnd, cwnd = self.next_tsn, self.flight, self.peer_rwnd, self.congestion.cwnd
+        sent = self._sent
+        stop = tsn + MAX_OUTSTANDING_CHUNKS - len(sent)
+        step = self._context.config.max_payload
+        stream_id, add, append = stream.id, writer.add, sent.append
+        unordered = 0 if message.ordered else FLAG_UNORDERED
+        flags = unordered if offset else unordered | FLAG_BEGIN
+        more = bool(self.scheduler)
+        while offset < total and tsn < stop:
+            if flight >= cwnd:
+                self._limited = True
+                break
+            end = offset + step
+            if end >= total:
+                end = total
+                flags |= FLAG_END
+            length = end - offset + 16
+            size = length + 3 & ~3
+            if flight + size > rwnd and flight:  # an empty flight may probe a closed window (RFC 9260 section 6.1 A)
+                break
+            flight += size
+            if flight >= cwnd or (end == total and not more) or flight + size > rwnd:
+                # Nothing follows in this drain, so the SACK should not be delayed (RFC 9260 section 6.1, section 6.2).
+                flags |= FLAG_IMMEDIATE
+            chunk = _pack_data(DATA, flags, length, tsn & _MASK, stream_id, ssn, ppid) + data[offset:end]
+            if length & 3:
+                chunk += PADDING[length & 3]
+            append(Sent(chunk, size, message, add(chunk)))
+            tsn += 1
+            offset = end
+            flags = unordered
+        if offset != message.offset:
+            self.scheduler.sent(stream, offset - message.offset)
+            message.offset = offset
+            stream.last_tsn = tsn - 1
+            self.next_tsn = tsn
+            self.flight = flight
+        return offset == total
+
+    def _send_lost(self, now: float, writer: PacketWriter) -> None:
+        lost, stats = self._lost, self._context.stats
+        cwnd = self.congestion.cwnd
+        may_exceed, self._may_exceed = self._may_exceed, False
+        while lost:
+            sent = lost[0]
+            message = sent.message
+            if sent.state != LOST:
+                lost.popleft()
+                continue
+            if message.expires is not None and now > message.expires and self.partial_reliability:
+                self._abandon(message)
+                continue
+            if self.flight >= cwnd and not may_exceed:
+                break
+            may_exceed = False
+            lost.popleft()
+            sent.packet = writer.add(sent.chunk)
+            sent.state = IN_FLIGHT
+            sent.transmissions += 1
+            self.flight += sent.size
+            self._retransmitted.append((sent.packet, sent))
+            self._last_sent_at = now
+            stats.retransmits += 1
+            if sent is self._sent[0]:  # RFC 9260 section 7.2.4, point 4
+                self._context.timers.set(T3, now + self.rto.rto)
+        self._limited = bool(lost)
+
+    # Acknowledgement
+
+    def receive_sack(self, data: bytes, offset: int, end: int, now: float) -> bool:
+        """Process the value of a SACK chunk, `data[offset:end]`; return whether it acknowledged something new.
+
+        Source: RFC 9260 section 6.2.1 and section 6.3.2.
+
+        Raises:
+            ParseError: `truncated`, `stale-sack`, `sack-beyond-sent`.
+        """
+        if end - offset < SACK_BODY.size:
+            raise ParseError("truncated", "SACK")
+        wire, a_rwnd, gap_count, duplicate_count = SACK_BODY.unpack_from(data, offset)
+        if end - offset < 12 + 4 * (gap_count + duplicate_count):
+            raise ParseError("truncated")
+        advance = wire - self.cumulative_tsn & _MASK
+        if advance >= self.next_tsn - self.cumulative_tsn:
+            raise ParseError("stale-sack" if advance & 0x80000000 else "sack-beyond-sent")
+        self.peer_rwnd = a_rwnd
+        self._heard = True
+        flight = self.flight
+        acknowledged = self._acknowledge_cumulative(advance) if advance else 0
+        if gap_count or self._gaps:
+            self._receive_gaps(data, offset + 12, gap_count)
+            acknowledged = max(flight - self.flight, 0)
+            self._detect_losses(now)
+        timed = self._timed
+        if timed is not None and timed.state == ACKED:
+            self._timed = None
+            if timed.transmissions == 1:  # Karn's algorithm (RFC 9260 section 6.3.1, rule C5)
+                self.rto.update(now - self._timed_at)
+        if advance:
+            self.last_acknowledged = now
+            self.congestion.on_acknowledged(acknowledged, self.cumulative_tsn, now, limited=self._limited)
+            if self._sent:
+                self._context.timers.set(T3, now + self.rto.rto)
+                self._heard = False
+            else:
+                self._context.timers.cancel(T3)
+        if self._abandoned_until > self.cumulative_tsn:
+            self._advance_peer_ack_point()
+            if now - self._forward_sent_at >= (self.rto.srtt or self.rto.rto):
+                self._forward_due = True  # RFC 3758 section 3.5 C3, not more often than once per round trip (F2)
+        return bool(acknowledged or advance)
+
+    def _acknowledge_cumulative(self, advance: int) -> int:
+        popleft = self._sent.popleft
+        acknowledged = 0
+        sent = None
+        for _ in range(advance):
+            sent = popleft()
+            if sent.state == IN_FLIGHT:
+                acknowledged += sent.size
+            sent.state = ACKED
+        if sent is not None and sent.transmissions == 1 and sent.packet > self._largest_acked:
+            self._largest_acked = sent.packet
+        self.flight -= acknowledged
+        self.cumulative_tsn += advance
+        return acknowledged
+
+    def _receive_gaps(self, data: bytes, offset: int, count: int) -> None:
+        """Update what is known to have arrived out of order; the work is proportional to what changed."""
+        base = self.cumulative_tsn
+        gaps = self._parse_gaps(struct.unpack_from(f"!{2 * count}H", data, offset))
+        known = self._gaps
+        if known and known[0][0] <= base:
+            known = [(max(start, base + 1), end) for start, end in known if end > base]
+        self._gaps = gaps
+        same = len(known) - 1  # mostly the last block has grown, or another one came behind it
+        if same > 0 and gaps[:same] == known[:same]:
+            gaps, known = gaps[same:], known[same:]
+        sent = self._sent
+        for start, end in _subtract(gaps, known):
+            for tsn in range(start, end + 1):
+                self._acknowledge(sent[tsn - base - 1])
+        last = gaps[-1][1] if gaps else base
+        for start, end in _subtract(known, gaps):
+            # Reneging (RFC 9260 section 6.2.1): only below the highest block, since a receiver may leave out others.
+            for tsn in range(start, min(end, last) + 1):
+                reneged = sent[tsn - base - 1]
+                if reneged.state == ACKED:
+                    reneged.state = IN_FLIGHT
+                    self.flight += reneged.size
+                    self._scan = min(self._scan, tsn)
+
+    def _parse_gaps(self, offsets: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Return gap ack blocks as ascending TSN ranges within what is outstanding."""
+        base = self.cumulative_tsn
+        outstanding = self.next_tsn - 1 - base
+        if list(offsets) == sorted(offsets) and (not offsets or (offsets[0] > 0 and offsets[-1] <= outstanding)):
+            return [(base + start, base + end) for start, end in zip(offsets[::2], offsets[1::2], strict=True)]
+        gaps: list[tuple[int, int]] = []
+        previous = 0
+        for start, end in zip(offsets[::2], offsets[1::2], strict=True):
+            first, last = max(start, previous + 1), min(end, outstanding)
+            if first <= last:
+                gaps.append((base + first, base + last))
+                previous = last
+        return gaps
+
+    def _acknowledge(self, sent: Sent) -> None:
+        if sent.state == IN_FLIGHT:
+            self.flight -= sent.size
+        if sent.state != ABANDONED:
+            sent.state = ACKED
+        if sent.transmissions == 1 and sent.packet > self._largest_acked:
+            self._largest_acked = sent.packet
+
+    def _detect_losses(self, now: float) -> None:
+        """Mark as lost what was sent three packets before something that has arrived.
+
+        Deviates: RFC 9260 section 7.2.4 counts SACKs, one per packet that arrives beyond a gap. A receiver that
+        batches sends one SACK for many packets; packets are counted instead (as RFC 9002 section 6.1.1), which is the
+        same while there is a SACK for each. It also finds retransmissions that were lost again, without a timeout.
+        """
+        threshold = self._largest_acked - PACKET_THRESHOLD
+        base = self.cumulative_tsn + 1
+        scan = max(self._scan, base)
+        queue, limit = self._sent, self.next_tsn
+        latest = -1
+        while scan < limit:
+            sent = queue[scan - base]
+            if sent.transmissions == 1:
+                if sent.packet > threshold:
+                    break
+                if sent.state == IN_FLIGHT:
+                    latest = max(latest, sent.packet)
+                    self._lose(sent)
+            scan += 1
+            limit = self.next_tsn
+        self._scan = scan
+        retransmitted = self._retransmitted
+        while retransmitted and retransmitted[0][0] <= threshold:
+            packet, sent = retransmitted.popleft()
+            if sent.state == IN_FLIGHT and sent.packet == packet:
+                latest = max(latest, packet)
+                self._lose(sent)
+        if latest >= 0:
+            self._context.stats.fast_retransmits += 1
+            self._may_exceed = True
+            self.congestion.on_lost(latest, self._context.writer.number, self.next_tsn - 1, now)
+
+    def _lose(self, sent: Sent) -> None:
+        """Mark a chunk for retransmission, or give its message up."""
+        if sent.state == IN_FLIGHT:
+            self.flight -= sent.size
+        if sent is self._timed:
+            self._timed = None
+        sent.state = LOST
+        limit = sent.message.max_retransmits
+        if limit is not None and sent.transmissions > limit and self.partial_reliability:
+            self._abandon(sent.message)
+        else:
+            self._lost.append(sent)
+
+    def handle_t3(self, now: float) -> bool:
+        """T3-rtx expired: everything outstanding counts as lost. Return whether that is an error of the association.
+
+        Source: RFC 9260 section 6.3.3 and section 6.1 A (probing a closed window is no error while SACKs come).
+        """
+        if not self._sent:
+            return False
+        self._context.stats.timeouts += 1
+        probing = not self.peer_rwnd and self._heard
+        self.rto.back_off()
+        self.congestion.on_timeout(now)
+        self._lost.clear()
+        self._retransmitted.clear()
+        self._may_exceed = True
+        self._scan = self.next_tsn
+        outstanding = list(self._sent)
+        for sent in outstanding:
+            if sent.state in {IN_FLIGHT, LOST}:
+                self._lose(sent)
+        if not self._lost:
+            # All is acknowledged by gap blocks and yet the ack point stands still: do not believe the blocks.
+            for sent in outstanding:
+                if sent.state == ACKED:
+                    self._lose(sent)
+            self._gaps.clear()
+        if self._abandoned_until > self.cumulative_tsn:
+            self._forward_due = True
+        return not probing
+
+    # Partial reliability
+
+    def _abandon(self, message: Message) -> None:
+        """Give a message up, with all its fragments.
+
+        Source: RFC 3758 section 3.5 A3, RFC 7496 section 3.1 and section 3.2.
+        """
+        if message.abandoned:
+            return
+        message.abandoned = True
+        self._context.stats.abandoned += 1
+        stream = message.stream
+        if message is self._current:
+            self._current = None
+            self.scheduler.sent(stream, len(message.data) - message.offset)
+            if not message.offset:  # chosen, but no fragment went: its sequence number is free again
+                if message.ordered:
+                    stream.next_ssn = message.ssn
+                return
+            # What was sent may all be acknowledged; a TSN that is never sent gives FORWARD-TSN something to pass, so
+            # that the receiver forgets the first fragments.
+            self._sent.append(Sent(b"", 0, message, self._context.writer.number))
+            stream.last_tsn = self.next_tsn
+            self.next_tsn += 1
+        first = max(message.first_tsn - self.cumulative_tsn - 1, 0)
+        tsn = self.cumulative_tsn + first
+        for sent in islice(self._sent, first, None):
+            if sent.message is not message:
+                break
+            tsn += 1
+            if sent.state == IN_FLIGHT:
+                self.flight -= sent.size
+            if sent is self._timed:
+                self._timed = None
+            sent.state = ABANDONED
+        self._abandoned_until = max(self._abandoned_until, tsn)
+        self._advance_peer_ack_point()
+
+    def _advance_peer_ack_point(self) -> None:
+        """Move Advanced.Peer.Ack.Point; the peer must be told if that gets it further.
+
+        Source: RFC 3758 section 3.5 C1 and C2.
+        """
+        cumulative = self.cumulative_tsn
+        point = max(self._advanced, cumulative)
+        for sent in islice(self._sent, point - cumulative, None):
+            if sent.state != ABANDONED:
+                break
+            point += 1
+        if point > max(self._advanced, cumulative):
+            self._forward_due = True
+        self._advanced = point
+
+    def _send_forward_tsn(self, now: float, writer: PacketWriter) -> None:
+        self._forward_due = False
+        if self._advanced <= self.cumulative_tsn:
+            return
+        self._forward_sent_at = now
+        limit = (self._context.config.max_packet_size - HEADER_SIZE - 8) // 4
+        skipped: dict[int, int] = {}
+        point = self.cumulative_tsn
+        for sent in islice(self._sent, self._advanced - point):
+            message = sent.message
+            if message.ordered:
+                if message.stream.id not in skipped and len(skipped) == limit:
+                    break
+                skipped[message.stream.id] = message.ssn
+            point += 1
+        writer.add(serialize_forward_tsn(point, skipped.items()))
+
+
+def _subtract(ranges: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is in `ranges` and not in `other`; both ascending and disjoint, ends included."""
+    if not other:
+        return ranges
+    left: list[tuple[int, int]] = []
+    index, count = 0, len(other)
+    for start, end in ranges:
+        at = start
+        while index < count and other[index][1] < at:
+            index += 1
+        probe = index
+        while probe < count and other[probe][0] <= end:
+            if other[probe][0] > at:
+                left.append((at, other[probe][0] - 1))
+            at = other[probe][1] + 1
+            probe += 1
+        if at <= end:
+            left.append((at, end))
+    return left

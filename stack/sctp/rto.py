@@ -1,0 +1,49 @@
+"""The retransmission timeout (RFC 9260 section 6.3.1)."""
+
+from typing import Final
+
+_ALPHA: Final = 1 / 8  # RTO.Alpha (RFC 9260 section 16)
+_BETA: Final = 1 / 4  # RTO.Beta
+
+
+class RetransmissionTimeout:
+    """Smoothed round trip time and the timeout that follows from it.
+
+    Args:
+        initial: RTO before the first measurement, seconds.
+        minimum: Lower bound, seconds.
+        maximum: Upper bound, seconds.
+
+    Attributes:
+        rto: Current timeout, seconds.
+        srtt: Smoothed round trip time, seconds; None before the first measurement.
+    """
+
+    __slots__ = ("_maximum", "_minimum", "_rttvar", "rto", "srtt")
+
+    def __init__(self, initial: float, minimum: float, maximum: float) -> None:
+        self._minimum = minimum
+        self._maximum = maximum
+        self._rttvar = 0.0
+        self.rto = initial
+        self.srtt: float | None = None
+
+    def update(self, rtt: float) -> None:
+        """Take a measured round trip time, seconds.
+
+        Source: RFC 9260 section 6.3.1, rules C2 to C7.
+        """
+        if self.srtt is None:
+            self.srtt = rtt
+            self._rttvar = rtt / 2
+        else:
+            self._rttvar += _BETA * (abs(self.srtt - rtt) - self._rttvar)
+            self.srtt += _ALPHA * (rtt - self.srtt)
+        self.rto = min(max(self.srtt + 4 * self._rttvar, self._minimum), self._maximum)
+
+    def back_off(self) -> None:
+        """Double the timeout after an expiry.
+
+        Source: RFC 9260 section 6.3.3, rule E2.
+        """
+        self.rto = min(self.rto * 2, self._maximum)

@@ -1,0 +1,76 @@
+"""The few header fields that SRTP needs, and the 48-bit packet index."""
+
+import struct
+from typing import Final
+
+from ..core import DropPacket
+
+MAX_INDEX: Final = (1 << 48) - 1  # RFC 3711 section 9.2: 2^48 SRTP packets at most with one master key
+MAX_RTCP_INDEX: Final = (1 << 31) - 1  # the same section: 2^31 SRTCP packets
+MAX_SSRCS: Final = 256  # per direction and protocol: a room of simulcast senders needs tens; bounds a hostile peer
+
+FIXED_HEADER: Final = 12  # bytes: RFC 3550 section 5.1
+PLAIN: Final = 0x80  # first byte of a packet with neither padding, extension nor CSRCs
+
+unpack_rtp = struct.Struct("!BxHxxxxL").unpack_from  # first byte, sequence number, SSRC
+_U16 = struct.Struct("!H").unpack_from
+_RTCP = struct.Struct("!BxxxL").unpack_from
+
+
+def header_length(packet: bytes, first: int) -> int:
+    """Return the length of an RTP header with its CSRCs and extension (RFC 3550 section 5.1).
+
+    Args:
+        packet: At least 12 bytes.
+        first: Its first byte, which callers have read already.
+
+    Raises:
+        DropPacket: `truncated` or `bad-version`.
+    """
+    if first & 0xC0 != 0x80:
+        raise DropPacket("bad-version")
+    size = len(packet)
+    header = 12 + ((first & 0x0F) << 2)
+    if first & 0x10:
+        if header + 4 > size:
+            raise DropPacket("truncated")
+        header += 4 + (_U16(packet, header + 2)[0] << 2)
+    if header > size:
+        raise DropPacket("truncated")
+    return header
+
+
+def parse_rtcp(packet: bytes) -> int:
+    """Return the SSRC of a compound RTCP packet's first sender (RFC 3550 section 6.4).
+
+    Raises:
+        DropPacket: `truncated` or `bad-version`.
+    """
+    if len(packet) < 8:
+        raise DropPacket("truncated")
+    first, ssrc = _RTCP(packet)
+    if first & 0xC0 != 0x80:
+        raise DropPacket("bad-version")
+    return int(ssrc)
+
+
+def packet_index(sequence: int, highest: int) -> int:
+    """Guess the index of a packet by its sequence number (RFC 3711 section 3.3.1 and appendix A).
+
+    Args:
+        sequence: 16-bit sequence number of the packet.
+        highest: Highest index so far.
+
+    Returns:
+        The index; it may exceed `MAX_INDEX`.
+    """
+    low = highest & 0xFFFF
+    index = highest - low + sequence
+    if low < 0x8000:
+        # Deviates: the appendix would guess a rollover counter of -1 during the first cycle; only a jump forward
+        # can be meant there.
+        if sequence - low > 0x8000 and index > 0xFFFF:
+            return index - 0x10000
+    elif low - 0x8000 > sequence:
+        return index + 0x10000
+    return index

@@ -1,0 +1,72 @@
+"""What was measured, for machines (build/bench.json) and for people."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+import stack
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "build" / "bench.json"
+
+
+def machine(peers):
+    """What the numbers depend on."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "ours": stack.__version__,
+        "peers": {peer: metadata.version(peer) for peer in sorted(peers)},
+    }
+
+
+def cpu_model():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def write(rows, peers):
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"machine": machine(peers), "results": rows}, indent=2) + "\n")
+
+
+def number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def show(rows):
+    table = Table(Column("what", no_wrap=True), "unit", "better", "ours", "theirs", "peer", "ratio")
+    for row in rows:
+        cells = (row["name"], row["unit"], row["better"], number(row["ours"]), number(row["theirs"]), row["peer"])
+        good = (row["ratio"] >= 1) == (row["better"] == "higher")
+        table.add_row(*cells, f"{row['ratio']:.2f}", style="green" if good else "red")
+    console = Console()
+    console.print(table)
+    console.print(f"written to {RESULTS.relative_to(ROOT)}")
+
+
+def markdown():
+    """The last results as a table, with the machine under it."""
+    data = json.loads(RESULTS.read_text())
+    lines = ["| what | unit | better | ours | theirs | ratio |", "| --- | --- | --- | ---: | ---: | ---: |"]
+    lines += [
+        f"| {row['name']} | {row['unit']} | {row['better']} | {number(row['ours'])} "
+        f"| {number(row['theirs'])} ({row['peer']}) | {row['ratio']:.2f} |"
+        for row in data["results"]
+    ]
+    m = data["machine"]
+    peers = ", ".join(f"{name} {version}" for name, version in m["peers"].items())
+    lines += ["", f"{m['date']}, {m['cpu']}, {m['cores']} cores, {m['python']}, {m['kernel']}; {peers}."]
+    return "\n".join(lines)

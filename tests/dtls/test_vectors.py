@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from stack import dtls
+from stack.core import PeerError
+from stack.dtls import messages
+from stack.dtls.keys import prf
+from stack.dtls.reassembly import Reassembler, parse_fragments
+from stack.dtls.wire import ExtensionType, HandshakeType
+from stack.testing import seeded_random_bytes
+
+from .support import certificate, events_of
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "dtls"
+PRF = json.loads((VECTORS / "prf.json").read_text())["vectors"]
+BROWSERS = json.loads((VECTORS / "browser_handshakes.json").read_text())["handshakes"]
+CODECS = {
+    HandshakeType.CLIENT_HELLO: messages.ClientHello,
+    HandshakeType.SERVER_HELLO: messages.ServerHello,
+    HandshakeType.CERTIFICATE: messages.CertificateMessage,
+    HandshakeType.SERVER_KEY_EXCHANGE: messages.ServerKeyExchange,
+    HandshakeType.CERTIFICATE_REQUEST: messages.CertificateRequest,
+    HandshakeType.CLIENT_KEY_EXCHANGE: messages.ClientKeyExchange,
+    HandshakeType.CERTIFICATE_VERIFY: messages.CertificateVerify,
+}
+
+
+def name_of(handshake):
+    return f"{handshake['browser']}-{handshake['browser_role']}"
+
+
+def plaintext_messages(datagrams):
+    """The unprotected handshake messages in one direction of a recorded handshake."""
+    reassembler, found = Reassembler(), []
+    for data in datagrams:
+        offset = 0
+        while offset < len(data):
+            end = offset + 13 + int.from_bytes(data[offset + 11 : offset + 13], "big")
+            if data[offset] == 22 and data[offset + 3 : offset + 5] == bytes(2):
+                for fragment in parse_fragments(data[offset + 13 : end]):
+                    reassembler.add(fragment)
+            offset = end
+        while (message := reassembler.next_message()) is not None:
+            found.append(message)
+    return found
+
+
+def of(handshake, sender):
+    return [bytes.fromhex(d["datagram"]) for d in handshake["datagrams"] if d["sender"] == sender]
+
+
+@pytest.mark.parametrize("vector", PRF, ids=lambda v: v["hash"])
+def test_prf(vector):
+    output = bytes.fromhex(vector["output"])
+    secret, seed = bytes.fromhex(vector["secret"]), bytes.fromhex(vector["seed"])
+    assert prf(vector["hash"], secret, vector["label"].encode(), seed, len(output)) == output
+
+
+@pytest.mark.parametrize("handshake", BROWSERS, ids=name_of)
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_recorded_messages_survive_parsing_and_serializing(handshake, sender):
+    kinds = set()
+    for message in plaintext_messages(of(handshake, sender)):
+        kinds.add(message.type)
+        codec = CODECS.get(message.type)
+        if codec is not None:
+            assert codec.parse(message.body).serialize() == message.body
+    assert {"client": HandshakeType.CERTIFICATE_VERIFY, "server": HandshakeType.SERVER_HELLO_DONE}[sender] in kinds
+
+
+@pytest.mark.parametrize("handshake", [h for h in BROWSERS if h["browser_role"] == "client"], ids=name_of)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_hello_of_a_browser_is_answered_by_1_2(handshake, reverse):
+    """A hello in two datagrams that offers 1.3 with a post-quantum key share leads to plain 1.2."""
+    hello = of(handshake, "client")[:2]
+    parsed = messages.ClientHello.parse(plaintext_messages(hello)[0].body)
+    assert ExtensionType.SUPPORTED_VERSIONS in parsed.extensions
+    server = dtls.Connection("server", certificate=certificate(), random_bytes=seeded_random_bytes(1))
+    server.start(0)
+    for data in reversed(hello) if reverse else hello:
+        assert server.datagrams_to_send(0) == []
+        server.receive_datagram(data, 0)
+    flight = plaintext_messages(server.datagrams_to_send(0))
+    assert [m.type for m in flight] == [2, 11, 12, 13, 14]
+    answer = messages.ServerHello.parse(flight[0].body)
+    assert (answer.version, answer.cipher_suite) == (0xFEFD, 0xC02B)
+    assert set(answer.extensions) == {
+        ExtensionType.RENEGOTIATION_INFO,
+        ExtensionType.EXTENDED_MASTER_SECRET,
+        ExtensionType.EC_POINT_FORMATS,
+        ExtensionType.USE_SRTP,
+    }
+    assert messages.parse_use_srtp(answer.extensions[ExtensionType.USE_SRTP]) == ((7,), b"")
+    assert messages.ServerKeyExchange.parse(flight[2].body).group == 29
+    assert not server.dropped
+
+
+def test_a_client_that_accepts_only_1_3_is_refused():
+    handshake = next(h for h in BROWSERS if h["browser_role"] == "client")
+    hello = messages.ClientHello.parse(plaintext_messages(of(handshake, "client")[:2])[0].body)
+    hello.extensions[ExtensionType.SUPPORTED_VERSIONS] = b"\x02\xfe\xfc"
+    body = hello.serialize()
+    size = len(body).to_bytes(3, "big")
+    fragment = b"\x01" + size + bytes(5) + size + body
+    server = dtls.Connection("server", certificate=certificate(), random_bytes=seeded_random_bytes(1))
+    server.start(0)
+    server.receive_datagram(b"\x16\xfe\xff" + bytes(8) + len(fragment).to_bytes(2, "big") + fragment, 0)
+    assert [d[-2:] for d in server.datagrams_to_send(0)] == [bytes((2, 70))]
+    assert events_of(server) == [dtls.Closed(PeerError("dtls", "unsupported-version", "0xfefd"))]

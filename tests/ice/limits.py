@@ -1,0 +1,148 @@
+"""Tests that hit the named limits; the contract suite runs them too."""
+
+import pytest
+
+from stack.core import Address, Datagram, LocalError
+from stack.ice import (
+    MAX_CHECKS,
+    MAX_EARLY_CHECKS,
+    MAX_LOCAL_CANDIDATES,
+    MAX_OUTGOING,
+    MAX_PATHS,
+    MAX_STUN_SERVERS,
+    Parameters,
+)
+from stack.stun import BINDING, Class, Message
+
+from .support import STUN_SERVER, A, B, agent, deliver, host, request, sent
+
+REMOTE = Parameters("peer", "a password of the peer")
+
+
+def remote(number):
+    return Address(f"10.1.{number >> 8}.{number & 255}", 5000)
+
+
+def connecting(**config):
+    machine = agent(**config)
+    machine.add_local_address(A, 0.0)
+    machine.set_remote_parameters(REMOTE, 0.0)
+    return machine
+
+
+def local_candidates():
+    machine = agent()
+    for port in range(1, MAX_LOCAL_CANDIDATES + 1):
+        machine.add_local_address(Address("10.0.0.1", port), 0.0)
+    with pytest.raises(LocalError):
+        machine.add_local_address(Address("10.0.0.1", 60000), 0.0)
+    assert len(machine.local_candidates) == MAX_LOCAL_CANDIDATES
+
+
+def reflexive_candidates():
+    machine = agent()
+    for port in range(1, MAX_LOCAL_CANDIDATES):
+        machine.add_local_address(Address("10.0.0.1", port), 0.0)
+    machine.add_stun_server(STUN_SERVER, 0.0)
+    now, answered = 0.0, 0
+    while answered < 2:
+        for datagram in machine.datagrams_to_send(now):
+            tid = Message.parse(datagram.data).transaction_id
+            mapped = Address("192.0.2.1", datagram.local.port)
+            answer = Message(BINDING, Class.SUCCESS, tid, xor_mapped_address=mapped).serialize()
+            machine.receive_datagram(Datagram(answer, STUN_SERVER, datagram.local), now)
+            answered += 1
+        now = machine.next_timer()
+        machine.handle_timer(now)
+    assert len(machine.local_candidates) == MAX_LOCAL_CANDIDATES
+    assert machine.dropped == {"too-many-candidates": 1}
+
+
+def stun_servers():
+    machine = agent()
+    for port in range(1, MAX_STUN_SERVERS + 1):
+        machine.add_stun_server(Address("198.51.100.1", port), 0.0)
+    with pytest.raises(LocalError):
+        machine.add_stun_server(Address("198.51.100.1", 60000), 0.0)
+
+
+def remote_candidates():
+    machine = agent(max_remote_candidates=2)
+    for number in range(3):
+        machine.add_remote_candidate(host(remote(number)), 0.0)
+    assert len(machine.remote_candidates) == 2
+    assert machine.dropped == {"too-many-candidates": 1}
+
+
+def peer_reflexive_candidates():
+    machine = connecting(max_remote_candidates=2)
+    for number in range(3):
+        answers = deliver(machine, request(machine), 0.0, remote=remote(number))
+        assert answers[0].message_class is Class.SUCCESS
+    assert len(machine.remote_candidates) == 2
+    assert machine.dropped == {"too-many-candidates": 1}
+
+
+def pairs():
+    machine = connecting(max_pairs=2)
+    machine.add_remote_candidate(host(remote(0), 10), 0.0)  # the first one is being checked, and stays
+    machine.add_remote_candidate(host(remote(1), 20), 0.0)
+    machine.add_remote_candidate(host(remote(2), 30), 0.0)
+    machine.add_remote_candidate(host(remote(3), 5), 0.0)
+    assert [pair.remote for pair in machine.pairs] == [remote(2), remote(0)]
+    assert machine.dropped == {"too-many-pairs": 2}
+
+
+def checks():
+    machine = connecting()
+    now, begun = 0.0, set()
+    for number in range(MAX_CHECKS + 20):
+        now += 0.051
+        machine.handle_timer(now)
+        deliver(machine, request(machine, tid=number.to_bytes(12, "big")), now)
+        for message in sent(machine, now):
+            begun.add(message.transaction_id)
+        assert len(machine._checks) <= MAX_CHECKS
+    assert len(machine._checks) == MAX_CHECKS
+
+
+def early_checks():
+    machine = agent()
+    machine.add_local_address(A, 0.0)
+    for number in range(MAX_EARLY_CHECKS + 1):
+        assert deliver(machine, request(machine), 0.0, remote=remote(number))[0].message_class is Class.SUCCESS
+    assert machine.dropped == {"too-many-early-checks": 1}
+    machine.set_remote_parameters(REMOTE, 0.0)
+    assert len(machine.pairs) == MAX_EARLY_CHECKS
+
+
+def paths():
+    machine = connecting(max_remote_candidates=1000, max_pairs=1000)
+    for number in range(MAX_PATHS + 1):
+        deliver(machine, request(machine), 0.0, remote=remote(number))
+    assert machine.dropped == {"too-many-paths": 1}
+    assert machine.accepts(A, remote(MAX_PATHS - 1))
+    assert not machine.accepts(A, remote(MAX_PATHS))
+
+
+def outgoing():
+    machine = connecting()
+    for _ in range(MAX_OUTGOING + 3):
+        machine.receive_datagram(Datagram(request(machine), B, A), 0.0)
+    assert len(machine.datagrams_to_send(0.0)) == MAX_OUTGOING
+    # One of what was refused or sent is the triggered check; all else are answers.
+    assert machine.dropped["outgoing-full"] == 4
+
+
+LIMITS = {
+    "MAX_LOCAL_CANDIDATES": local_candidates,
+    "MAX_LOCAL_CANDIDATES-reflexive": reflexive_candidates,
+    "MAX_STUN_SERVERS": stun_servers,
+    "max_remote_candidates": remote_candidates,
+    "max_remote_candidates-reflexive": peer_reflexive_candidates,
+    "max_pairs": pairs,
+    "MAX_CHECKS": checks,
+    "MAX_EARLY_CHECKS": early_checks,
+    "MAX_PATHS": paths,
+    "MAX_OUTGOING": outgoing,
+}

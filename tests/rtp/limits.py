@@ -1,0 +1,243 @@
+"""Law 9: every named limit of stack.rtp is hit. Run by tests/contract through its subjects."""
+
+import itertools
+
+import pytest
+
+from stack.core import LocalError
+from stack.rtp import (
+    BitrateEstimated,
+    KeyframeRequested,
+    Nack,
+    Packet,
+    PictureLossIndication,
+    ReceiverReport,
+    Remb,
+    ReportBlock,
+    TransportFeedback,
+    TransportFeedbackGenerator,
+    jitter_buffer,
+    nack,
+    rtcp,
+    transport_cc,
+)
+from stack.rtp import receiver as receiver_module
+from stack.rtp import sender as sender_module
+
+from .support import (
+    H264_PT,
+    LOCAL_SSRC,
+    OPUS_PT,
+    SSRC,
+    body,
+    events_of,
+    frames_of,
+    h264_frame,
+    receiver,
+    rtp_of,
+    sender,
+)
+
+
+def max_frame_bytes():
+    source = sender()
+    with pytest.raises(LocalError):
+        source.send_frame(h264_frame(0, size=sender_module.MAX_FRAME_BYTES), 0, 1.0)
+    assert source.datagrams_to_send(1.0) == []
+
+
+def max_queued_packets():
+    source = sender(max_payload=100)
+    for number in range(60):
+        source.send_frame(h264_frame(number, keyframe=not number, size=9000), number * 3000, 1.0)
+    assert sender_module.MAX_QUEUED_PACKETS - 100 < source.queued_packets <= sender_module.MAX_QUEUED_PACKETS
+    assert source.dropped["send-queue-full"] > 0
+    assert events_of(source) == [KeyframeRequested("send-queue-full")]
+    packets = rtp_of(source.datagrams_to_send(1.0))
+    assert packets[0].timestamp > 0  # the oldest frames went, whole
+    assert packets[0].payload[1] & 0x80
+    with pytest.raises(LocalError):
+        sender(max_payload=10).send_frame(h264_frame(0, size=100_000), 0, 1.0)
+
+
+def history_packets():
+    source = sender(max_payload=50)
+    source.send_frame(h264_frame(0, keyframe=True, size=48 * (sender_module.HISTORY_PACKETS + 100)), 0, 1.0)
+    first = rtp_of(source.datagrams_to_send(1.0))[0].sequence_number
+    source.receive_rtcp([Nack(9, SSRC, [first])], 1.1)
+    assert source.dropped["nack-too-old"] == 1
+    assert source.datagrams_to_send(1.1) == []
+
+
+def history_seconds():
+    source = sender()
+    source.send_frame(h264_frame(0), 0, 1.0)
+    first = rtp_of(source.datagrams_to_send(1.0))[0].sequence_number
+    source.receive_rtcp([Nack(9, SSRC, [first])], 1.01 + sender_module.HISTORY_SECONDS)
+    assert source.dropped["nack-too-old"] == 1
+
+
+def retransmission_allowance():
+    source = sender()
+    now = 1.0
+    source.send_frame(h264_frame(0, size=300_000), 0, now)
+    numbers = [p.sequence_number for p in rtp_of(source.datagrams_to_send(now))]
+    source.receive_rtcp([Nack(9, SSRC, numbers)], now + 0.05)
+    again = source.datagrams_to_send(now + 0.05)
+    assert sum(map(len, again)) < sender_module.RETRANSMISSION_BURST * 1.1
+    assert source.dropped["retransmission-limit"] > 100
+
+
+def keyframe_request_interval():
+    source = sender()
+    for i in range(10):
+        source.receive_rtcp([PictureLossIndication(9, SSRC)], 1.0 + i / 100)
+    assert events_of(source) == [KeyframeRequested("pli")]
+    source.handle_timer(1.0 + sender_module.KEYFRAME_REQUEST_INTERVAL)
+    assert events_of(source) == [KeyframeRequested("pli")]
+
+
+def sender_pending_events():
+    source = sender()
+    for i in range(sender_module.MAX_PENDING_EVENTS + 5):
+        source.receive_rtcp([Remb(9, 1000 + i, [SSRC])], 1.0)
+    events = events_of(source)
+    assert len(events) == sender_module.MAX_PENDING_EVENTS
+    assert events[-1] == BitrateEstimated(1004 + sender_module.MAX_PENDING_EVENTS)
+    assert source.dropped["event-queue-full"] == 5
+
+
+def max_rtt():
+    source = sender()
+    source.receive_rtcp([ReceiverReport(9, [ReportBlock(SSRC, lsr=1)])], 1000.0)
+    assert source.rtt is None
+
+
+def media(sequence_number, payload=b"\x41" + b"x" * 20, timestamp=0, *, marker=False, payload_type=H264_PT):
+    return Packet(payload_type, marker, sequence_number & 0xFFFF, timestamp, SSRC, payload=payload)
+
+
+def jitter_buffer_packets():
+    sink = receiver()
+    for i in range(jitter_buffer.MAX_PACKETS + 1):
+        sink.receive_packet(media(i), 1.0)
+    assert sink.dropped["jitter-buffer-full"] == 1
+    assert len(sink._buffer) == 1
+
+
+def jitter_buffer_bytes():
+    sink = receiver()
+    big = b"\x41" + bytes(60_000)
+    for i in range(jitter_buffer.MAX_BYTES // len(big) + 1):
+        sink.receive_packet(media(i, big), 1.0)
+    assert sink.dropped["jitter-buffer-full"] == 1
+    assert len(sink._buffer) == 1
+
+
+def jitter_buffer_candidates():
+    sink = receiver()
+    for i in range(jitter_buffer.MAX_CANDIDATES + 5):
+        sink.receive_packet(media(i * 3, b"\x67\x42", i * 3000), 1.0)  # the rest of each is missing
+    assert len(sink._buffer._candidates) == jitter_buffer.MAX_CANDIDATES
+
+
+def max_missing():
+    sink = receiver()
+    sink.receive_packet(media(0), 1.0)
+    sink.receive_packet(media(nack.MAX_MISSING * 3), 1.0)
+    assert len(sink._missing) == nack.MAX_MISSING
+    sink.handle_timer(1.0 + nack.REORDERING_DELAY)
+    datagram = sink.datagrams_to_send(1.0 + nack.REORDERING_DELAY)[0]
+    assert len(datagram) < 1200
+    asked = next(p for p in rtcp.parse(datagram) if isinstance(p, Nack)).sequence_numbers
+    assert asked == list(range(nack.MAX_MISSING * 2, nack.MAX_MISSING * 3))
+    missing = nack.MissingPackets()
+    for number in range(nack.MAX_MISSING + 3):
+        missing.add(number, 0.0, 1.0)
+    assert len(missing) == nack.MAX_MISSING
+    assert 2 not in missing
+    assert 3 in missing
+
+
+def max_requests():
+    missing = nack.MissingPackets()
+    missing.add(7, 0.0, 100.0)
+    asked = 0
+    for i in range(1, 50):
+        asked += len(missing.due(i / 10, 0.05))
+    assert asked == nack.MAX_REQUESTS
+    assert not len(missing)
+
+
+def receiver_pending_events():
+    sink = receiver("audio/opus", payload_type=OPUS_PT, clock_rate=48000)
+    for i in range(receiver_module.MAX_PENDING_EVENTS + 5):
+        sink.receive_packet(media(i, body(i, 10), i * 960, payload_type=OPUS_PT), 1.0)
+    assert sink.dropped["event-queue-full"] == 5
+    frames = frames_of(sink)
+    assert len(frames) == receiver_module.MAX_PENDING_EVENTS
+    assert frames[0].timestamp == 5 * 960  # the oldest went
+
+
+def receiver_keyframe_request_interval():
+    sink = receiver()
+    sink.receive_packet(media(0), 1.0)
+    asked = 0
+    for i in range(100):
+        sink.request_keyframe(1.0 + i / 100)
+        sink.handle_timer(1.0 + i / 100)
+        for datagram in sink.datagrams_to_send(1.0 + i / 100):
+            asked += sum(isinstance(p, PictureLossIndication) for p in rtcp.parse(datagram))
+    assert asked == 2
+
+
+def transport_arrivals():
+    generator = TransportFeedbackGenerator(ssrc=LOCAL_SSRC, extension_id=3)
+    for i in range(transport_cc.MAX_ARRIVALS + 1):
+        generator.receive_sequence_number(i, SSRC, 1.0 + i / 1e6)
+    assert generator.dropped["arrivals-full"] == 1
+    assert len(generator._arrivals) == transport_cc.MAX_ARRIVALS // 2 + 1
+
+
+def transport_statuses():
+    generator = TransportFeedbackGenerator(ssrc=LOCAL_SSRC, extension_id=3)
+    count = transport_cc.MAX_STATUSES_PER_FEEDBACK * 2 + 10
+    for i in range(count):
+        generator.receive_sequence_number(i, SSRC, 1.0)
+    generator.handle_timer(1.0 + transport_cc.FEEDBACK_INTERVAL)
+    datagrams = generator.datagrams_to_send(1.0 + transport_cc.FEEDBACK_INTERVAL)
+    messages = list(itertools.chain.from_iterable(map(rtcp.parse, datagrams)))
+    assert [len(m.deltas) for m in messages] == [transport_cc.MAX_STATUSES_PER_FEEDBACK] * 2 + [10]
+    assert all(isinstance(m, TransportFeedback) for m in messages)
+
+
+def transport_gap():
+    generator = TransportFeedbackGenerator(ssrc=LOCAL_SSRC, extension_id=3)
+    generator.receive_sequence_number(0, SSRC, 1.0)
+    generator.receive_sequence_number(transport_cc.MAX_GAP + 1, SSRC, 1.0)
+    generator.handle_timer(2.0)
+    (message,) = rtcp.parse(generator.datagrams_to_send(2.0)[0])
+    assert message.base_sequence_number == transport_cc.MAX_GAP + 1
+    assert len(message.deltas) == 1
+
+
+SENDER = [
+    "max_frame_bytes",
+    "max_queued_packets",
+    "history_packets",
+    "history_seconds",
+    "retransmission_allowance",
+    "keyframe_request_interval",
+    "sender_pending_events",
+    "max_rtt",
+]
+RECEIVER = [
+    "jitter_buffer_packets",
+    "jitter_buffer_bytes",
+    "jitter_buffer_candidates",
+    "max_missing",
+    "max_requests",
+    "receiver_pending_events",
+    "receiver_keyframe_request_interval",
+]
+GENERATOR = ["transport_arrivals", "transport_statuses", "transport_gap"]

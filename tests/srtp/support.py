@@ -1,0 +1,45 @@
+"""Packets, and both directions of a session in this stack and in libsrtp."""
+
+import struct
+
+from pylibsrtp import Policy, Session
+
+from stack.srtp import PROFILES, Receiver, Sender
+
+LIBSRTP_PROFILES = {
+    0x0001: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    0x0002: Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    0x0007: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    0x0008: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+}
+SSRC = 0x12345678
+
+
+def keys(profile_id):
+    profile = PROFILES[profile_id]
+    return bytes(range(profile.key_length)), bytes(range(100, 100 + profile.salt_length))
+
+
+def pair(profile_id, **options):
+    return Sender(profile_id, *keys(profile_id)), Receiver(profile_id, *keys(profile_id), **options)
+
+
+def libsrtp(profile_id, *, inbound):
+    kind = Policy.SSRC_ANY_INBOUND if inbound else Policy.SSRC_ANY_OUTBOUND
+    policy = Policy(key=b"".join(keys(profile_id)), ssrc_type=kind, srtp_profile=LIBSRTP_PROFILES[profile_id])
+    policy.allow_repeat_tx = True
+    policy.window_size = 1024
+    return Session(policy)
+
+
+def rtp(sequence, payload=b"payload", *, ssrc=SSRC, csrcs=(), extension=None, payload_type=96):
+    first = 0x80 | len(csrcs) | (0x10 if extension is not None else 0)
+    packet = struct.pack("!BBHLL", first, payload_type, sequence & 0xFFFF, 1000, ssrc)
+    packet += b"".join(struct.pack("!L", csrc) for csrc in csrcs)
+    if extension is not None:
+        packet += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension
+    return packet + payload
+
+
+def rtcp(payload=b"", *, ssrc=SSRC, packet_type=200):
+    return struct.pack("!BBHL", 0x80, packet_type, 1 + len(payload) // 4, ssrc) + payload
