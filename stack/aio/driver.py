@@ -137,15 +137,13 @@ class Driver:
         self._flushing = True
         machine, busy = self._machine, False
         try:
+            machine.poll(self.now())
+            self._dispatch()  # first, so that an answer leaves in the same packet as the acknowledgement
             for _ in range(MAX_ROUNDS):
                 datagrams = machine.datagrams_to_send(self.now())
                 if datagrams:
                     self._transmit(datagrams)
-                busy = False
-                while (event := machine.next_event()) is not None:
-                    busy = True
-                    self._report(event)
-                busy = self._after_events() or busy
+                busy = self._dispatch()
                 if not busy:
                     break
         finally:
@@ -153,6 +151,14 @@ class Driver:
         if busy:
             self.schedule_flush()
         self._arm()
+
+    def _dispatch(self) -> bool:
+        """Report all events; return whether there were any."""
+        busy = False
+        while (event := self._machine.next_event()) is not None:
+            busy = True
+            self._report(event)
+        return self._after_events() or busy
 
     def _transmit(self, datagrams: list[Datagram]) -> None:
         start, end = 0, len(datagrams)

@@ -26,6 +26,9 @@ from .tracks import EncodedFrame, MediaStreamTrack
 
 logger = logging.getLogger(__name__)
 
+NTP_EPOCH: Final = 2_208_988_800
+"""Seconds from 1900 to 1970."""
+
 GATHERING_TIMEOUT: Final = 5.0
 """Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
 
@@ -59,7 +62,7 @@ class RTCPeerConnection(EventTarget):
         self._machine = PeerConnection(
             certificate=_shared_certificate(int(time.time() // 86400)),
             random_bytes=os.urandom,
-            configuration=machine,
+            configuration=machine or MachineConfiguration(ntp_offset=ntp_offset()),
         )
         self._driver = Driver(self._machine, self._report, self._check_thresholds, self._report_error)
         self._channels: dict[int, RTCDataChannel] = {}
@@ -402,6 +405,11 @@ class RTCPeerConnection(EventTarget):
         if wrapper is None:
             wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
         return wrapper
+
+
+def ntp_offset() -> float:
+    """Return what to add to `time.monotonic()` for NTP time, seconds since 1900 (RFC 3550 section 4)."""
+    return time.time() - time.monotonic() + NTP_EPOCH
 
 
 def _description(description: Description | None) -> RTCSessionDescription | None:

@@ -432,6 +432,19 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         self._take_transport_events()
         self._take_media_events()
 
+    def poll(self, now: float) -> None:
+        """Bring what was received up to where `next_event` finds it, before anything is sent.
+
+        Optional: `datagrams_to_send` does it too. A shell that polls and dispatches events first lets an answer of
+        the application leave in the same packet as the acknowledgement of the question.
+        """
+        now = self._clamp(now)
+        if self._closed:
+            return
+        self.media.receive(now)
+        self._take_transport_events()
+        self._take_media_events()
+
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Everything that must leave now."""
         now = self._clamp(now)

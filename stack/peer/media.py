@@ -121,6 +121,9 @@ class Media:
             cname=self._cname,
             nack="nack" in feedback,
             pli="nack pli" in feedback,
+            fir="ccm fir" in feedback,
+            remb="goog-remb" in feedback and "transport-cc" not in feedback,
+            reduced_size=True,  # every description of ours has a=rtcp-rsize, and no browser lacks it
         )
         extension = transceiver.extensions.get(rtp.TRANSPORT_CC)
         if extension is not None and "transport-cc" in feedback and self._feedback is None:
@@ -146,6 +149,11 @@ class Media:
         for data in transport.take_rtcp():
             for machine in self._machines():
                 machine.receive_datagram(data, now)
+        rtt = transport.ice.rtt
+        if rtt is not None:
+            for transceiver in self._transceivers:
+                if transceiver.receiver is not None:
+                    transceiver.receiver.rtt = rtt
 
     def _route(self, data: bytes) -> Transceiver | None:
         """RFC 9143 section 9.2: known SSRC, else the MID of the packet, else a payload type that one section has."""

@@ -218,7 +218,8 @@ class Session:
                 return _rejected(section.mid, section.kind, remote.protocol, remote.formats)
             codecs = self._codecs_to_answer(transceiver, remote)
             wanted = set(HEADER_EXTENSIONS[section.kind])
-            extensions = {ext.uri: ext.id for ext in remote.extmaps if ext.uri in wanted}
+            # RFC 8285 section 4.2 reserves 15 in the one-byte form; an offer that uses it goes without that extension.
+            extensions = {ext.uri: ext.id for ext in remote.extmaps if ext.uri in wanted and ext.id != 15}
             theirs = reverse(self.remote.direction_of(remote))
             direction = direction_of(
                 send=sends(theirs) and sends(transceiver.direction),

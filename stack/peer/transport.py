@@ -426,6 +426,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.sctp.associate(now)
 
     def _secure_transport_closed(self, error: PeerError | None, now: float) -> None:
+        if error is None and self.dtls_state != "connected":
+            error = PeerError("dtls", "closed-in-handshake", "the peer closed before the handshake was complete")
         self._srtp_sender = self._srtp_receiver = None
         self.channels.abort(now, error)
         self._take_channel_events()
