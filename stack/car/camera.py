@@ -30,6 +30,7 @@ _GRID: Final = 0.1  # metres between samples of the distance field
 _MARGIN: Final = 3.0  # metres of field around the centreline
 _COARSE: Final = 8  # pixels between exact samples in a row; linear between them, as the ground is
 _START_LINE: Final = 0.3  # metres along the road
+_RAMP: Final[Floats32] = (np.arange(_COARSE) / _COARSE).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +107,13 @@ class Camera:
         down = (rows + 0.5 - self._centre) / self._focal
         reach = EYE_HEIGHT / (math.sin(PITCH) + down * math.cos(PITCH))
         ahead = reach * (math.cos(PITCH) - down * math.sin(PITCH))
-        count = self.width // _COARSE + 1
-        columns = np.linspace(0, self.width - 1, count)
+        columns = np.arange(0, self.width + _COARSE, _COARSE)
         left = (self.width / 2 - 0.5 - columns) / self._focal
         self._ground_rows = slice(self._horizon, bottom)
         self._ahead = ahead.astype(np.float32)[:, None]
         self._left = (reach[:, None] * left).astype(np.float32)
         exact = (self.width / 2 - 0.5 - np.arange(self.width)) / self._focal
         self._left_exact = (reach[:, None] * exact).astype(np.float32)
-        # Linear interpolation of a row as a matrix: one BLAS call for the whole ground.
-        at = np.arange(self.width) / (self.width - 1) * (count - 1)
-        hats = np.maximum(0, 1 - np.abs(at[None, :] - np.arange(count)[:, None]))
-        self._between: Floats32 = hats.astype(np.float32)
         across = reach / self._focal
         along = np.abs(np.gradient(ahead))
         level = np.clip(np.log2(np.sqrt(across * along) / scenery.OFFSET_STEP), 0, scenery.LEVELS - 1)
@@ -136,13 +132,14 @@ class Camera:
         ys = self._corner[1] + np.arange(ny) * _GRID
         dashes = round(self._track.length / _DASH_LENGTH)
         normals = np.column_stack([-np.sin(self._track.headings), np.cos(self._track.headings)])
+        up = ys[:, None] - points[:, 1]
+        up_squared = up * up
+        every = np.arange(ny)
         for ix in range(nx):
-            away = np.column_stack([np.full(ny, self._corner[0] + ix * _GRID), ys])[:, None, :] - points[None]
-            squares = (away * away).sum(axis=2)
+            right = self._corner[0] + ix * _GRID - points[:, 0]
+            squares = up_squared + right * right
             nearest = squares.argmin(axis=1)
-            chosen = away[np.arange(ny), nearest]
-            side = np.sign((chosen * normals[nearest]).sum(axis=1))
-            field[ix, :, 0] = side * np.sqrt(squares[np.arange(ny), nearest])
+            field[ix, :, 0] = right[nearest] * normals[nearest, 0] + up[every, nearest] * normals[nearest, 1]
             field[ix, :, 1] = np.sin(2 * np.pi * dashes * nearest / len(points))
         self._field = field.reshape(-1, 2)
 
@@ -164,8 +161,7 @@ class Camera:
             np.float32(eye.x) + self._ahead * cos - self._left * sin,
             np.float32(eye.y) + self._ahead * sin + self._left * cos,
         )
-        offset = samples[0] @ self._between
-        phase = samples[1] @ self._between
+        offset, phase = self._fill_between(samples[0]), self._fill_between(samples[1])
         offset *= 1 / scenery.OFFSET_STEP
         offset += scenery.OFFSETS // 2
         np.clip(offset, 0, scenery.OFFSETS - 1, out=offset)
@@ -192,6 +188,13 @@ class Camera:
         far = field[at + ny] + (field[at + ny + 1] - field[at + ny]) * fy
         both = near + (far - near) * fx
         return both[..., 0], both[..., 1]
+
+    def _fill_between(self, coarse: Floats32) -> Floats32:
+        """Return every pixel of the rows whose every `_COARSE`-th is given, linear in between."""
+        # Not a product with an interpolation matrix: BLAS would start threads, which fight with the encoder's.
+        steps = (coarse[:, 1:] - coarse[:, :-1])[:, :, None] * _RAMP
+        steps += coarse[:, :-1, None]
+        return steps.reshape(coarse.shape[0], -1)[:, : self.width]
 
     def _grain_at(self, eye: Pose, cos: np.float32, sin: np.float32) -> npt.NDArray[np.int32]:
         per_metre, mask = np.float32(36.0), self._grain.shape[0] - 1

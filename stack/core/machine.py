@@ -84,17 +84,18 @@ class Timers:
 
 
 class Machine(ABC, Generic[In, Out, Event]):
-    """Base of all machines.
-
-    Attributes:
-        dropped: How many inputs were dropped, by reason.
-    """
+    """Base of all machines."""
 
     def __init__(self) -> None:
-        self.dropped: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
         self._events: deque[Event] = deque()
         self._timers = Timers()
         self._now = float("-inf")
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many inputs were dropped, by reason. A composition adds up its parts, as `layer-reason`."""
+        return self._dropped
 
     def _clamp(self, now: float) -> float:
         """Return `now`, never earlier than an earlier call said (law 10). Every public method with `now` calls it."""

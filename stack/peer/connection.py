@@ -4,11 +4,12 @@ The shell (`stack.aio`) binds sockets, feeds datagrams and time, and carries out
 negotiation and session runs in virtual time with nothing but two of these and a `stack.testing.Link`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from .. import datachannel, dtls, ice, rtp, sdp
-from ..core import Address, Datagram, LocalError, Machine, ParseError, PeerError, RandomBytes
+from ..core import Address, Datagram, Machine, ParseError, PeerError, RandomBytes
 from . import events
 from .codecs import Codec
 from .configuration import Configuration
@@ -297,7 +298,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         except ParseError as error:
             raise SdpSyntaxError(f"malformed candidate: {error}") from error
         if (ufrag or parsed.ufrag or self._remote_ufrag) != self._remote_ufrag:
-            self.dropped["candidate-of-another-generation"] += 1
+            self._dropped["candidate-of-another-generation"] += 1
             return
         self._add_remote_candidate(parsed, now)
 
@@ -413,6 +414,16 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         """The peer's, as applied."""
         remote = self.session.remote
         return None if remote is None else Description(self.session.remote_type, remote.serialize())
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Of this connection and all its layers."""
+        total = self._dropped + self.transport.dropped
+        for transceiver in self.session.transceivers:
+            for machine in (transceiver.sender, transceiver.receiver):
+                if machine is not None:
+                    total.update({f"rtp-{reason}": count for reason, count in machine.dropped.items()})
+        return total
 
     # -- the machine -------------------------------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class Media:
         for data in transport.take_rtp():
             transceiver = self._route(data)
             if transceiver is None or transceiver.receiver is None:
-                transport.dropped["rtp-unrouted"] += 1
+                transport.count_drop("rtp-unrouted")
                 continue
             if self._feedback is not None:
                 self._feedback.receive_datagram(data, now)

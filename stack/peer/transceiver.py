@@ -71,15 +71,15 @@ class Transceiver:
     mid: str | None = None
     mline_index: int | None = None
     stopped: bool = False
-    preferences: list[Codec] = field(default_factory=list)
+    preferences: list[Codec] = field(default_factory=list, repr=False)
     preferences_set: bool = False
-    codecs: list[NegotiatedCodec] = field(default_factory=list)
+    codecs: list[NegotiatedCodec] = field(default_factory=list, repr=False)
     extensions: dict[str, int] = field(default_factory=dict)
     remote_ssrcs: tuple[int, ...] = ()
     remote_streams: tuple[str, ...] = ()
     remote_track_id: str = ""
-    sender: rtp.Sender | None = None
-    receiver: rtp.Receiver | None = None
+    sender: rtp.Sender | None = field(default=None, repr=False)
+    receiver: rtp.Receiver | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.preferences:

@@ -4,7 +4,7 @@ This is the pump. What comes in is classified (RFC 7983), decrypted and handed u
 gathered at drain time, media before data, so that a file transfer never delays video or controls.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -105,6 +105,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._rtp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
         self._rtcp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
         self._media_out: list[bytes] = []
+        self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
         self._closed = False
 
@@ -174,6 +175,19 @@ class Transport(Machine[Datagram, Datagram, Event]):
         """Bytes that an RTP packet may have before protection, so that the datagram fits the path."""
         return self._configuration.mtu - 40  # tag and index of the largest profile, and room for a changed MKI
 
+    @property
+    def dropped(self) -> Counter[str]:
+        """Of this transport and all its layers."""
+        total = Counter(self._dropped)
+        for layer, machine in (("ice", self.ice), ("dtls", self.dtls), ("sctp", self.sctp), ("data", self.channels)):
+            if machine is not None:
+                total.update({f"{layer}-{reason}": count for reason, count in machine.dropped.items()})
+        return total
+
+    def count_drop(self, reason: str) -> None:
+        """Count something that the user of this transport had to drop."""
+        self._dropped[reason] += 1
+
     # -- input -------------------------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
@@ -187,7 +201,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.ice.receive_datagram(datagram, now)
             self._after_ice(now)  # the DTLS flight that a valid pair allows leaves with the answer to the check
         elif not self.ice.accepts(datagram.local, datagram.remote):
-            self.dropped["unvalidated-path"] += 1
+            self._dropped["unvalidated-path"] += 1
         elif kind == DTLS:
             self.ice.data_received(now)
             if self.dtls is None:
@@ -198,7 +212,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.ice.data_received(now)
             self._receive_srtp(data, kind)
         else:
-            self.dropped["unknown-protocol"] += 1
+            self._dropped["unknown-protocol"] += 1
 
     def _receive_srtp(self, data: bytes, kind: int) -> None:
         receiver = self._srtp_receiver
@@ -211,7 +225,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             else:
                 self._rtcp_in.append(receiver.unprotect_rtcp(data))
         except DropPacket as drop:
-            self.dropped[f"srtp-{drop.reason}"] += 1
+            self._dropped[f"srtp-{drop.reason}"] += 1
 
     def take_rtp(self) -> list[bytes]:
         """Return and forget the RTP packets that came in, decrypted."""
@@ -237,11 +251,14 @@ class Transport(Machine[Datagram, Datagram, Event]):
         """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next drain."""
         sender = self._srtp_sender
         if sender is None:
-            self.dropped["media-before-keys"] += len(packets)
+            self._dropped["media-before-keys"] += len(packets)
             return
         out = self._media_out
         for packet in packets:
-            out.append(sender.protect_rtcp(packet) if 192 <= packet[1] <= 223 else sender.protect(packet))
+            try:
+                out.append(sender.protect_rtcp(packet) if 192 <= packet[1] <= 223 else sender.protect(packet))
+            except DropPacket as drop:
+                self._dropped[f"srtp-{drop.reason}"] += 1
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """STUN first, then media, then everything inside DTLS."""
@@ -254,7 +271,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         pair = self.ice.selected_pair
         if pair is None:
             if self._media_out:
-                self.dropped["no-path"] += len(self._media_out)
+                self._dropped["no-path"] += len(self._media_out)
                 self._media_out.clear()
             return out
         local, remote = pair.local, pair.remote
@@ -270,7 +287,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if association is not None and self.dtls_state == "connected":
             for packet in association.datagrams_to_send(now):
                 connection.send(packet, now)
-        return connection.datagrams_to_send(now)
+        out, self._dtls_out = self._dtls_out, []
+        return out + connection.datagrams_to_send(now)
 
     # -- the pump ----------------------------------------------------------------------------------------------
 
@@ -344,16 +362,25 @@ class Transport(Machine[Datagram, Datagram, Event]):
         connection = self.dtls
         if connection is None:
             return
+        if self.dtls_state != "connected":
+            # Before events: an alert that says why the handshake failed must leave before its terminal event is taken.
+            self._dtls_out += connection.datagrams_to_send(now)
+        closed: dtls.Closed | None = None
         while (event := connection.next_event()) is not None:
             match event:
                 case dtls.HandshakeCompleted(profile):
                     self._secured(connection, profile, now)
-                case dtls.Closed(error):
-                    self._secure_transport_closed(error, now)
+                case dtls.Closed():
+                    closed = event
+        self._pump_application_data(connection, now)
+        if closed is not None:  # after the data that came before it
+            self._secure_transport_closed(closed.error, now)
+
+    def _pump_application_data(self, connection: dtls.Connection, now: float) -> None:
         association = self.sctp
         if association is None:
             for _ in connection.take_application_data():
-                self.dropped["data-without-association"] += 1
+                self._dropped["data-without-association"] += 1
             return
         for packet in connection.take_application_data():
             association.receive_datagram(packet, now)
@@ -396,7 +423,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     priority=max(message.priority, 1),  # aiortc opens with priority 0, a weight needs at least 1
                 )
             except LocalError as error:
-                self.dropped[f"sctp-{error}"] += 1
+                self._dropped[f"sctp-{error}"] += 1
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""

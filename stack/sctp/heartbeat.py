@@ -36,14 +36,14 @@ class Heartbeat:
         context = self._context
         if context.state is not State.ESTABLISHED:
             return False
-        unanswered = bool(self._pending)
-        if now - self._outbound.last_acknowledged >= context.config.heartbeat_interval:
-            nonce = int.from_bytes(context.random_bytes(8), "big")
-            self._pending = _INFO.pack(_INFO_TYPE, _INFO.size, now, nonce)
-            context.queue(serialize_chunk(HEARTBEAT, 0, self._pending))
-        else:
-            self._pending = b""
         self.start(now)
+        if now - self._outbound.last_acknowledged < context.config.heartbeat_interval:
+            self._pending = b""
+            return False
+        unanswered = bool(self._pending)
+        nonce = int.from_bytes(context.random_bytes(8), "big")
+        self._pending = _INFO.pack(_INFO_TYPE, _INFO.size, now, nonce)
+        context.queue(serialize_chunk(HEARTBEAT, 0, self._pending))
         return unanswered
 
     def receive_ack(self, value: bytes, now: float) -> None:

@@ -112,7 +112,9 @@ async def open_page(browser, car):
 
 
 async def wait_live(page, patience=15.0):
-    await page.wait_for_function("rccar.state === 'live' && rccar.frameNumber > 0", timeout=patience * 1000, polling=20)
+    await page.wait_for_function(
+        "window.rccar?.state === 'live' && rccar.frameNumber > 0", timeout=patience * 1000, polling=20
+    )
 
 
 async def telemetry(page):
@@ -238,7 +240,7 @@ async def test_a_second_driver_waits_and_then_drives(browser, car):
     first = await open_page(browser, car)
     await wait_live(first)
     second = await open_page(browser, car)
-    await second.wait_for_function("rccar.state === 'busy'", timeout=5000)
+    await second.wait_for_function("window.rccar?.state === 'busy'", timeout=5000)
     assert "Somebody else" in await second.inner_text("#veil-title")
     await first.close()
     await wait_live(second, patience=5)
@@ -266,7 +268,7 @@ class TestToken:
         context = await browser.new_context(bypass_csp=True)
         page = await context.new_page()
         await page.goto(car.url.partition("?")[0])
-        await page.wait_for_function("rccar.state === 'error'", timeout=5000)
+        await page.wait_for_function("window.rccar?.state === 'error'", timeout=5000)
         assert "token" in await page.inner_text("#veil-text")
         await page.goto(car.url)
         await wait_live(page)

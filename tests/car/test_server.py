@@ -17,7 +17,7 @@ from stack.car.simulation import Simulation
 from stack.car.track import Track
 
 from .fakes import FakeChannel, FakePeer, FakeTrack
-from .support import FULL_AHEAD, datagram
+from .support import FULL_AHEAD, datagram, until
 
 TRACK = Track()
 OFFER = {"type": "offer", "sdp": "v=0"}
@@ -72,14 +72,6 @@ async def receive_until(socket, kind):
     while (message := await receive(socket))["type"] != kind:
         pass
     return message
-
-
-async def until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 async def take_seat(client):

@@ -18,7 +18,7 @@ class Pump(Machine):
     def __init__(self, **options):
         self.endpoint = Endpoint(**options)
         super().__init__()
-        self.dropped = self.endpoint.dropped
+        self._dropped = self.endpoint.dropped
         self._resets = []
         self._out = []
         self._ended = False
