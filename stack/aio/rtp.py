@@ -13,6 +13,8 @@ from .tracks import EncodedFrame, EncodedMediaTrack, MediaStreamError, MediaStre
 if TYPE_CHECKING:
     from .peer_connection import RTCPeerConnection
 
+VIDEO_CLOCK: Final = 90000  # Hz, of every video payload format (RFC 3551 section 5)
+
 DEFAULT_VIDEO_BITRATE: Final = 1_500_000
 """bit/s for pictures that we encode, until the path says otherwise: 720p at rest, 360p in motion."""
 
@@ -132,10 +134,10 @@ class RTCRtpSender:
                     encoder = create_encoder(mime, picture.width, picture.height, self._bitrate)
                 encoder.set_bitrate(self._bitrate)
                 keyframe, self._keyframe = self._keyframe, False
+                timestamp = round(picture.pts * picture.time_base * VIDEO_CLOCK) & 0xFFFFFFFF
                 data = await loop.run_in_executor(executor, _encode, encoder, picture, keyframe)
                 if data:
-                    timestamp = round(picture.pts * picture.time_base * 90000) & 0xFFFFFFFF
-                    self._connection.send_frame(self._transceiver, EncodedFrame(data, timestamp, keyframe))
+                    self._connection.send_frame(self._transceiver, EncodedFrame(data, timestamp, encoder.keyframe))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -155,7 +155,7 @@ class UdpSocket:
                 while stop < end and stop - start < MAX_SEGMENTS and total + size <= MAX_RUN:
                     following = datagrams[stop]
                     length = len(following.data)
-                    if length > size or following.remote != remote:
+                    if not 0 < length <= size or following.remote != remote:  # an empty one would vanish in a run
                         break
                     stop, total = stop + 1, total + length
                     if length < size:  # only the last one of a run may be shorter

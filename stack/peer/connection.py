@@ -223,6 +223,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         now = self._clamp(now)
         if self._closed or transceiver.sender is None or not self.transport.can_send_media:
             return False
+        timestamp = (timestamp + transceiver.timestamp_offset) & 0xFFFFFFFF
         transceiver.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
         return True
 
@@ -609,6 +610,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
             track_id=_uuid(random),
             ssrc=int.from_bytes(random(4), "big") or 1,
             rtx_ssrc=int.from_bytes(random(4), "big") or 2,
+            timestamp_offset=int.from_bytes(random(4), "big"),
         )
 
 

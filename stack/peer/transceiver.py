@@ -51,6 +51,7 @@ class Transceiver:
         codecs: What was negotiated, best first.
         sender: The RTP sender while we may send.
         receiver: The RTP receiver while the peer may send.
+        timestamp_offset: Added to the timestamps of what we send: RFC 3550 section 5.1 wants a random origin.
         has_track: Whether there is something to send.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
         extensions: Negotiated header extensions, URI to id.
@@ -65,6 +66,7 @@ class Transceiver:
     track_id: str
     ssrc: int
     rtx_ssrc: int
+    timestamp_offset: int = 0
     has_track: bool = False
     added_by_track: bool = False
     current_direction: str | None = None

@@ -1,0 +1,289 @@
+"""The asyncio API over real sockets: what it reports, what it refuses, what it leaves behind."""
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from stack import (
+    EncodedFrame,
+    EncodedVideoTrack,
+    InvalidAccessError,
+    InvalidStateError,
+    MediaStreamError,
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+    SdpSyntaxError,
+    stun,
+)
+from stack.aio.data_channel import MAX_UNHEARD
+from stack.aio.driver import stun_address
+from stack.aio.interfaces import local_addresses
+from stack.aio.tracks import MAX_RECEIVED_FRAMES, RemoteStreamTrack
+from stack.core import Address
+
+
+async def until(condition):
+    """Let the loop turn until the condition holds; the fixture's timeout bounds it."""
+    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
+        await asyncio.sleep(0.001)
+
+
+async def negotiate(a, b):
+    await a.setLocalDescription()
+    await b.setRemoteDescription(a.localDescription)
+    await b.setLocalDescription()
+    await a.setRemoteDescription(b.localDescription)
+
+
+@pytest.fixture
+async def pair():
+    async with asyncio.timeout(20), RTCPeerConnection() as a, RTCPeerConnection() as b:
+        yield a, b
+
+
+async def open_channel(a, b, **options):
+    here, there = a.createDataChannel("test", **options), asyncio.Queue()
+    b.on("datachannel", there.put_nowait)
+    opened = asyncio.Event()
+    here.on("open", opened.set)
+    await negotiate(a, b)
+    await opened.wait()
+    return here, await there.get()
+
+
+async def test_messages_that_came_before_the_listener_are_kept(pair):
+    here, there = await open_channel(*pair)
+    for number in range(3):
+        here.send(str(number))
+    await until(lambda: len(there._unheard) == 3)
+    heard = asyncio.Queue()
+    there.on("message", heard.put_nowait)
+    here.send("3")
+    assert [await heard.get() for _ in range(4)] == ["0", "1", "2", "3"]
+
+
+async def test_unheard_messages_are_bounded(pair):
+    _, there = await open_channel(*pair)
+    for number in range(MAX_UNHEARD + 5):
+        there.deliver(str(number))
+    assert len(there._unheard) == MAX_UNHEARD
+    assert there.dropped == 5
+
+
+async def test_buffered_amount_low_fires_when_what_was_sent_has_left(pair):
+    here, there = await open_channel(*pair)
+    there.on("message", lambda _: None)
+    low = asyncio.Event()
+    here.on("bufferedamountlow", low.set)
+    here.bufferedAmountLowThreshold = 1000
+    here.send(bytes(500_000 // 2))
+    here.send(bytes(500_000 // 2))
+    assert here.bufferedAmount == 500_000
+    await low.wait()
+    assert here.bufferedAmount <= 1000
+
+
+async def test_an_exception_in_a_handler_is_reported_and_nothing_stops(pair):
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+    here, there = await open_channel(*pair)
+
+    def fails(_):
+        raise ZeroDivisionError
+
+    heard = asyncio.Queue()
+    there.on("message", fails)
+    here.send("one")
+    await until(lambda: reported)
+    assert isinstance(reported[0], ZeroDivisionError)
+    there.remove_listener("message", fails)
+    there.on("message", heard.put_nowait)
+    here.send("two")
+    assert await heard.get() == "two"
+
+
+async def test_misuse_of_a_channel_says_what_is_wrong(pair):
+    a, b = pair
+    channel = a.createDataChannel("test")
+    with pytest.raises(InvalidStateError, match="connecting"):
+        channel.send("too early")
+    with pytest.raises(TypeError, match="int"):
+        channel.send(5)
+    with pytest.raises(ValueError, match="bufferedAmountLowThreshold"):
+        channel.bufferedAmountLowThreshold = -1
+    await negotiate(a, b)
+    await a.close()
+    with pytest.raises(InvalidStateError, match="closed"):
+        channel.send("too late")
+
+
+async def test_malformed_signaling_is_an_error_for_the_caller_and_leaves_the_connection_usable(pair):
+    a, b = pair
+    with pytest.raises(SdpSyntaxError, match="line 1"):
+        await a.setRemoteDescription(RTCSessionDescription("nonsense", "offer"))
+    with pytest.raises(ValueError, match="type"):
+        RTCSessionDescription("v=0", "question")
+    here, _ = await open_channel(a, b)
+    with pytest.raises(SdpSyntaxError, match="malformed candidate"):
+        await a.addIceCandidate(RTCIceCandidate("candidate:nonsense"))
+    assert here.readyState == "open"
+
+
+async def test_candidates_are_there_in_the_first_turn():
+    async with RTCPeerConnection() as pc:
+        pc.createDataChannel("test")
+        heard = []
+        pc.on("icecandidate", heard.append)
+        await pc.setLocalDescription()
+        assert heard[-1] is None
+        hosts = [entry.host for entry in local_addresses()]
+        assert [candidate.address for candidate in heard[:-1]] == hosts
+        candidate = heard[0]
+        assert candidate.toJSON()["sdpMid"] == candidate.sdpMid == "0"
+        assert (candidate.type, candidate.protocol) == ("host", "udp")
+        assert pc.localDescription.sdp.count("a=candidate:") == len(hosts)
+
+
+async def test_a_stun_server_is_asked_and_a_dead_one_does_not_hold_up_for_long():
+    loop = asyncio.get_running_loop()
+    asked = []
+
+    class Server(asyncio.DatagramProtocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def datagram_received(self, data, address):
+            asked.append(address)
+            self.transport.sendto(stun.binding_response(data, Address("198.51.100.7", 4242)), address)
+
+    host = next(entry.host for entry in local_addresses() if ":" not in entry.host)
+    transport, _ = await loop.create_datagram_endpoint(Server, local_addr=(host, 0))
+    url = f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
+    async with RTCPeerConnection(RTCConfiguration([RTCIceServer(url), RTCIceServer("stun:127.0.0.1:9")])) as pc:
+        pc.createDataChannel("test")
+        await pc.setLocalDescription()
+        assert "198.51.100.7 4242 typ srflx" in pc.localDescription.sdp
+    transport.close()
+    assert asked
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("stun:stun.example.org", ("stun.example.org", 3478)),
+        ("stun:192.0.2.1:19302", ("192.0.2.1", 19302)),
+        ("stun:[2001:db8::1]:3479", ("2001:db8::1", 3479)),
+        ("turn:turn.example.org", None),
+    ],
+)
+def test_stun_urls(url, address):
+    assert stun_address(url) == address
+
+
+async def test_closing_leaves_no_socket_task_thread_or_timer(pair):
+    here, there = await open_channel(*pair)
+    there.on("message", lambda _: None)
+    here.send("something")
+    threads = threading.active_count()
+    closed = asyncio.Event()
+    there.on("close", closed.set)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    await pair[0].close()
+    await closed.wait()
+    await pair[1].close()
+    gc.collect()
+    assert asyncio.all_tasks() - {asyncio.current_task()} <= tasks
+    assert threading.active_count() <= threads
+    for pc in pair:
+        assert pc.connectionState == pc.signalingState == "closed"
+        assert pc._driver._timer is None
+        assert all(sock._closed for sock in pc._driver._sockets.values())
+
+
+async def test_a_failing_source_is_heard_of(pair):
+    a, b = pair
+
+    class Broken(EncodedVideoTrack):
+        async def recv(self):
+            raise OSError("the camera is unplugged")
+
+    errors = asyncio.Queue()
+    a.on("error", errors.put_nowait)
+    a.addTrack(Broken())
+    await negotiate(a, b)
+    assert "unplugged" in str(await errors.get())
+
+
+async def test_the_encoder_hears_of_key_frames_wanted(pair):
+    a, b = pair
+    wanted, tracks = asyncio.Event(), asyncio.Queue()
+
+    class Source(EncodedVideoTrack):
+        number = 0
+
+        def start(self, mime):
+            self.mime = mime
+
+        def request_keyframe(self):
+            wanted.set()
+
+        async def recv(self):
+            await asyncio.sleep(0.01)
+            self.number += 1
+            return EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(100), self.number * 900, keyframe=True)
+
+    b.on("track", tracks.put_nowait)
+    source = Source()
+    sender = a.addTrack(source)
+    assert sender.track is source
+    with pytest.raises(InvalidStateError, match="already"):
+        a.addTrack(source)
+    await negotiate(a, b)
+    track = await tracks.get()
+    frame = await track.recv_encoded()
+    assert frame.keyframe
+    assert source.mime == "video/VP8"
+    track._request_keyframe()
+    await wanted.wait()
+    await a.close()
+
+    async def watch():
+        while True:
+            await track.recv_encoded()
+
+    with pytest.raises(MediaStreamError):
+        await watch()
+
+
+def test_a_slow_reader_of_video_skips_to_the_next_key_frame():
+    asked = []
+    track = RemoteStreamTrack("video", "", lambda: asked.append(1))
+    for number in range(MAX_RECEIVED_FRAMES):
+        track.deliver("video/VP8", EncodedFrame(b"x", number, keyframe=number == 0))
+    track.deliver("video/VP8", EncodedFrame(b"x", 98))
+    assert asked == [1]
+    track.deliver("video/VP8", EncodedFrame(b"x", 99))
+    assert len(track._frames) == 0
+    track.deliver("video/VP8", EncodedFrame(b"x", 100, keyframe=True))
+    assert [frame.timestamp for _, frame in track._frames] == [100]
+    assert track.dropped == MAX_RECEIVED_FRAMES + 2
+
+
+async def test_capabilities_and_preferences(pair):
+    a, _ = pair
+    names = [codec.mimeType for codec in RTCRtpSender.getCapabilities("video").codecs]
+    assert names == ["video/VP8", "video/H264", "video/H264"]
+    with pytest.raises(InvalidAccessError):
+        RTCRtpSender.getCapabilities("smell")
+    transceiver = a.addTransceiver("video", direction="recvonly")
+    with pytest.raises(InvalidAccessError, match="opus"):
+        transceiver.setCodecPreferences(RTCRtpSender.getCapabilities("audio").codecs)
+    transceiver.direction = "inactive"
+    assert transceiver.direction == "inactive"
+    assert a.getTransceivers() == [transceiver]

@@ -1,0 +1,125 @@
+"""UDP in batches, over loopback."""
+
+import asyncio
+
+import pytest
+
+from stack.aio import udp
+from stack.aio.udp import MAX_QUEUED, UdpSocket
+from stack.core import Address, Datagram
+
+LOOPBACK = "127.0.0.1"
+
+
+class Inbox:
+    """Collects what a socket reads."""
+
+    def __init__(self):
+        self.batches = []
+        self.changed = asyncio.Event()
+
+    def __call__(self, batch):
+        self.batches.append(batch)
+        self.changed.set()
+
+    @property
+    def payloads(self):
+        return [datagram.data for batch in self.batches for datagram in batch]
+
+    async def wait_for(self, count):
+        async with asyncio.timeout(5):
+            while len(self.payloads) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def pair():
+    loop, inbox = asyncio.get_running_loop(), Inbox()
+    sender, receiver = UdpSocket(LOOPBACK, loop, Inbox()), UdpSocket(LOOPBACK, loop, inbox)
+    yield sender, receiver, inbox
+    sender.close()
+    receiver.close()
+
+
+def datagrams(sender, receiver, payloads):
+    return [Datagram(data, receiver.address, sender.address) for data in payloads]
+
+
+SIZES = [1200] * 100 + [700] + [1200] * 3 + [50, 60, 70] + [1200, 0, 1200] + [9000] * 20
+
+
+@pytest.mark.parametrize("offload", [True, False])
+async def test_datagrams_keep_their_boundaries_and_order(pair, offload):
+    sender, receiver, inbox = pair
+    sender._gso = sender._gso and offload
+    payloads = [bytes([n % 256]) * size for n, size in enumerate(SIZES)]
+    sender.send(datagrams(sender, receiver, payloads))
+    await inbox.wait_for(len(payloads))
+    assert inbox.payloads == payloads
+    assert all(d.remote == sender.address and d.local == receiver.address for b in inbox.batches for d in b)
+
+
+async def test_a_batch_costs_few_wakeups(pair):
+    sender, receiver, inbox = pair
+    sender.send(datagrams(sender, receiver, [bytes(1200)] * 50))
+    await inbox.wait_for(50)
+    assert len(inbox.batches) < 10
+
+
+async def test_when_segmentation_fails_it_goes_on_without(pair, monkeypatch):
+    sender, receiver, inbox = pair
+
+    class Refusing:
+        """A socket on a device without segmentation offload."""
+
+        def __init__(self, real):
+            self.real = real
+
+        def sendmsg(self, *args):
+            raise OSError(5, "Input/output error")
+
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+    monkeypatch.setattr(sender, "_socket", Refusing(sender._socket))
+    sender._gso = True
+    sender.send(datagrams(sender, receiver, [bytes(100)] * 5))
+    await inbox.wait_for(5)
+    assert not sender._gso
+
+
+async def test_a_full_socket_queues_and_drops_the_oldest(pair, monkeypatch):
+    sender, receiver, inbox = pair
+    real = sender._send_run
+    monkeypatch.setattr(sender, "_send_run", lambda *args: False)
+    extra = 10
+    payloads = [n.to_bytes(4, "big") for n in range(MAX_QUEUED + extra)]
+    sender.send(datagrams(sender, receiver, payloads))
+    assert sender.dropped["socket-full"] == extra
+    monkeypatch.setattr(sender, "_send_run", real)
+    await inbox.wait_for(MAX_QUEUED)
+    assert inbox.payloads == payloads[extra:]
+
+
+async def test_what_the_network_refuses_is_counted(pair):
+    sender, _, _ = pair
+    sender.send([Datagram(bytes(70_000), Address(LOOPBACK, 9), sender.address)])
+    assert sender.dropped["EMSGSIZE"] == 1
+
+
+async def test_known_addresses_are_bounded(pair, monkeypatch):
+    _, receiver, _ = pair
+    monkeypatch.setattr(udp, "MAX_KNOWN_ADDRESSES", 3)
+    for port in range(10):
+        receiver._split([], 0, (), (LOOPBACK, port + 1))
+    assert len(receiver._known) <= 3
+
+
+async def test_closing_is_idempotent_and_silent(pair):
+    sender, receiver, inbox = pair
+    sender.close()
+    sender.close()
+    sender.send(datagrams(sender, receiver, [b"late"]))
+    await asyncio.sleep(0)
+    assert inbox.payloads == []
