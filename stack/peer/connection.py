@@ -11,6 +11,7 @@ from typing import Final
 from .. import datachannel, dtls, ice, rtp, sdp
 from ..core import Address, Datagram, Machine, ParseError, PeerError, RandomBytes
 from . import events
+from .candidates import to_ice, to_sdp
 from .codecs import Codec
 from .configuration import Configuration
 from .errors import InvalidAccessError, InvalidStateError, OperationError, SdpSyntaxError
@@ -65,7 +66,6 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         self._sending: set[int] = set()
         self._negotiation_needed = False
         self._remote_ufrag = ""
-        self._waiting_candidates: list[sdp.Candidate] = []
         self._error: PeerError | None = None
         self._closed = False
         self._terminal_pending = False
@@ -301,24 +301,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if (ufrag or parsed.ufrag or self._remote_ufrag) != self._remote_ufrag:
             self._dropped["candidate-of-another-generation"] += 1
             return
-        self._add_remote_candidate(parsed, now)
-
-    def _add_remote_candidate(self, candidate: sdp.Candidate, now: float) -> None:
-        self.transport.ice.add_remote_candidate(
-            ice.Candidate(
-                foundation=candidate.foundation,
-                component=candidate.component,
-                transport=candidate.transport,
-                priority=candidate.priority,
-                host=candidate.host,
-                port=candidate.port,
-                type=candidate.type,
-                related_host=candidate.related_host,
-                related_port=candidate.related_port,
-                tcp_type=candidate.tcp_type,
-            ),
-            now,
-        )
+        self.transport.ice.add_remote_candidate(to_ice(parsed), now)
 
     def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
         remote = applied.remote
@@ -341,7 +324,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
             self._remote_ufrag = ufrag
             agent.set_remote_parameters(ice.Parameters(ufrag, pwd, lite=applied.session.ice_lite), now)
         for candidate in remote.candidates:
-            self._add_remote_candidate(candidate, now)
+            agent.add_remote_candidate(to_ice(candidate), now)
         if remote.end_of_candidates:
             agent.end_of_remote_candidates(now)
         if applied.role is not None:
@@ -376,19 +359,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
             self._events.append(events.IceGatheringStateChanged("gathering"))
 
     def _gathered(self, found: ice.Candidate) -> None:
-        candidate = sdp.Candidate(
-            foundation=found.foundation,
-            component=found.component,
-            transport=found.transport,
-            priority=found.priority,
-            host=found.host,
-            port=found.port,
-            type=found.type,
-            related_host=found.related_host,
-            related_port=found.related_port,
-            tcp_type=found.tcp_type,
-            ufrag=self.session.ufrag,
-        )
+        candidate = to_sdp(found, self.session.ufrag)
         self._local_candidates.append(candidate)
         self._candidate_event(candidate)
 

@@ -172,12 +172,20 @@ class Peer:
         reader = asyncio.StreamReader(limit=1 << 20)
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        commands = asyncio.Queue()
+        work = asyncio.create_task(self.obey(commands))
         say("ready")
-        while line := await reader.readline():
+        while line := await reader.readline():  # the end of the input, at any time, is the end of the process
             command = json.loads(line)
+            if command["do"] == "exit":
+                break
+            commands.put_nowait(command)
+        work.cancel()
+
+    async def obey(self, commands):
+        while True:
+            command = await commands.get()
             what = command.pop("do")
-            if what == "exit":
-                return
             try:
                 await getattr(self, what)(**command)
             except Exception:  # noqa: BLE001  whatever it is, the parent must hear of it
