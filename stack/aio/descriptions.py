@@ -111,6 +111,9 @@ class RTCConfiguration:
 
     Args:
         iceServers: STUN servers; none by default.
+        playoutDelay: Ours, not W3C's: smallest and largest playout delay to ask of whoever receives our video,
+            seconds. (0, 0) makes a browser show each frame at once; None leaves it to the receiver.
     """
 
     iceServers: list[RTCIceServer] = field(default_factory=list)
+    playoutDelay: tuple[float, float] | None = None

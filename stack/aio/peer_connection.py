@@ -62,7 +62,8 @@ class RTCPeerConnection(EventTarget):
         self._machine = PeerConnection(
             certificate=_shared_certificate(int(time.time() // 86400)),
             random_bytes=os.urandom,
-            configuration=machine or MachineConfiguration(ntp_offset=ntp_offset()),
+            configuration=machine
+            or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=self._configuration.playoutDelay),
         )
         self._driver = Driver(self._machine, self._report, self._check_thresholds, self._report_error)
         self._channels: dict[int, RTCDataChannel] = {}

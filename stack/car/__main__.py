@@ -139,7 +139,7 @@ async def drive(options: Options, report: Report) -> None:
     servers = [RTCIceServer(urls=url) for url in options.stun]
 
     def create_peer() -> tuple[Any, Any]:
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=servers, playoutDelay=(0.0, 0.0)))
         return peer, CarVideoTrack(camera, worker, options.fps, options.bitrate)
 
     ice_servers: tuple[dict[str, Any], ...] = tuple({"urls": url} for url in options.stun)
