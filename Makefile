@@ -10,13 +10,12 @@ FUZZ_SECONDS ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
-APT_LOG := build/apt.log
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help car test ready check docs bench fuzz chromium clean distclean
+.PHONY: help car test ready check docs bench fuzz system clean distclean
 
 help:  ## this list
 	@echo "make <goal> [PYTHON=python3.12]"
@@ -45,7 +44,7 @@ bench: $(VENV)/.dev  ## measure against other stacks (ONLY=setup,datachannel-bul
 fuzz: $(VENV)/.dev  ## hostile input for every parser and machine (FUZZ_SECONDS=10 each, ONLY=stun-message)
 	@$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-ready: $(VENV)/.dev chromium  ## install all that `make test` needs, without running it
+ready: $(VENV)/.dev system  ## install all that `make test` needs, without running it
 
 clean:  ## remove what was built, keep the environment
 	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -76,10 +75,5 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	@$(PIP) --editable '.[dev]'
 	@touch $(VENV)/.car $@
 
-chromium:
-	@for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null; then exit 0; fi; done; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "== installing Debian's chromium, for the tests in a browser"; mkdir -p build; \
-		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >$(APT_LOG) 2>&1 \
-			|| { tail -n 5 $(APT_LOG); echo "chromium could not be installed (see $(APT_LOG)): tests in a browser will be skipped"; }; \
-	else echo "No Chromium: tests in a browser will be skipped. On Debian: sudo apt-get install chromium"; fi
+system:
+	@tests/support/system.sh
