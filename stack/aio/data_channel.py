@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MAX_UNHEARD: Final = 1024
 """Messages kept until somebody listens to `message`; past that the oldest are dropped and counted."""
 
+MAX_UNHEARD_BYTES: Final = 16 * 1024 * 1024
+"""Bytes (of text: characters) of such messages: more than a listener that comes a moment late can have missed."""
+
 
 class RTCDataChannel(EventTarget):
     """A data channel. Events: `open`, `message` (str or bytes), `bufferedamountlow`, `closing`, `close`, `error`."""
@@ -23,6 +26,7 @@ class RTCDataChannel(EventTarget):
         self._channel = channel
         self._threshold = 0
         self._unheard: deque[bytes | str] = deque()
+        self._unheard_bytes = 0
         self._listening = False
         self.dropped = 0
         self.above_threshold = False
@@ -113,10 +117,11 @@ class RTCDataChannel(EventTarget):
         if self._listening and not self._unheard:
             self.dispatch("message", data)
             return
-        if len(self._unheard) >= MAX_UNHEARD:
-            self._unheard.popleft()
-            self.dropped += 1
         self._unheard.append(data)
+        self._unheard_bytes += len(data)
+        while len(self._unheard) > MAX_UNHEARD or self._unheard_bytes > MAX_UNHEARD_BYTES:
+            self._unheard_bytes -= len(self._unheard.popleft())
+            self.dropped += 1
 
     def check_threshold(self) -> bool:
         """Fire `bufferedamountlow` if the buffer fell to the threshold since the last send; return whether it did."""
@@ -134,4 +139,6 @@ class RTCDataChannel(EventTarget):
 
     def _deliver_unheard(self) -> None:
         while self._unheard:
-            self.dispatch("message", self._unheard.popleft())
+            data = self._unheard.popleft()
+            self._unheard_bytes -= len(data)
+            self.dispatch("message", data)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..core import Address, Datagram
+from ..core import Address, Datagram, LocalError
 from ..peer import Event, PeerConnection
 from .interfaces import local_addresses
 from .udp import UdpSocket
@@ -89,7 +89,10 @@ class Driver:
                 logger.warning("STUN server %s:%s is not known: %s", host, port, error)
                 continue
             for *_, address in found:
-                self._machine.add_stun_server(Address(str(address[0]), int(address[1])), self.now())
+                try:
+                    self._machine.add_stun_server(Address(str(address[0]), int(address[1])), self.now())
+                except LocalError as error:  # two names of one server, or more of them than anybody needs
+                    logger.info("STUN server %s:%s is left out: %s", host, port, error)
         self._machine.end_local_addresses(self.now())
         self.flush()
 
@@ -210,5 +213,11 @@ def stun_address(url: str) -> tuple[str, int] | None:
     if scheme != "stun":
         logger.warning("ICE server %s:... is ignored: only stun: is implemented yet", scheme)
         return None
-    parts = urlsplit(f"//{rest}")
-    return (parts.hostname, parts.port or DEFAULT_STUN_PORT) if parts.hostname else None
+    try:
+        parts = urlsplit(f"//{rest}")
+        if parts.hostname:
+            return parts.hostname, parts.port or DEFAULT_STUN_PORT
+    except ValueError:  # a port beyond 65535, or a bracket without its other half
+        pass
+    logger.warning("ICE server %s is ignored: not stun:host or stun:host:port", url)
+    return None

@@ -44,7 +44,7 @@ class RTCPeerConnection(EventTarget):
 
     Events: `icecandidate` (RTCIceCandidate or None at the end), `negotiationneeded`, `signalingstatechange`,
     `icegatheringstatechange`, `iceconnectionstatechange`, `connectionstatechange`, `datachannel` (RTCDataChannel),
-    `track` (RemoteStreamTrack), `error` (what failed, as text).
+    `track` (RemoteStreamTrack), `error` (why the connection failed, as text; or the exception that ended a source).
 
     When nothing listens to `icecandidate`, candidates are not trickled: `setLocalDescription` waits for all of them,
     so that `localDescription` can be sent as it is.
@@ -234,7 +234,7 @@ class RTCPeerConnection(EventTarget):
         """Close: tell the peer, stop everything, free sockets, tasks and threads. Takes no round trip."""
         if self._driver.closed:
             return
-        for transceiver in self._transceivers.values():
+        for transceiver in list(self._transceivers.values()):
             transceiver.sender.halt()
             transceiver.receiver.track.stop()
         await self._driver.close()
@@ -310,8 +310,9 @@ class RTCPeerConnection(EventTarget):
             logger.warning("connection failed: %s", self.error)
             if self.listeners("error"):
                 self.dispatch("error", self.error)
-        if event.state == "closed":
-            for transceiver in self._transceivers.values():
+        if event.state in {"closed", "failed"}:  # neither has a way back: whoever waits for a frame must hear of it
+            for transceiver in list(self._transceivers.values()):
+                transceiver.sender.halt()
                 transceiver.receiver.track.stop()
         self.dispatch("connectionstatechange")
 

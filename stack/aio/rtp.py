@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..peer import CODECS, Codec, InvalidAccessError, Transceiver
+from ..peer import CODECS, Codec, InvalidAccessError, NotSupportedError, Transceiver
 from .codecs import create_encoder
 from .tracks import EncodedFrame, EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
 
@@ -120,6 +120,8 @@ class RTCRtpSender:
                 while True:
                     frame = await track.recv()
                     self._connection.send_frame(self._transceiver, frame)
+            if self.kind != "video":
+                raise NotSupportedError(f"cannot encode {mime}: send an EncodedMediaTrack of kind audio instead")
             await self._encode(track, mime)
 
     async def _encode(self, track: MediaStreamTrack, mime: str) -> None:

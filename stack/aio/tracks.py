@@ -111,9 +111,10 @@ class RemoteStreamTrack(MediaStreamTrack):
         self._request_keyframe = request_keyframe
         self._frames: deque[tuple[str, EncodedFrame]] = deque()
         self._pictures: deque[Any] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._arrived = asyncio.Event()
         self._skip_to_keyframe = False
         self._decoder: Any = None
+        self._mime = ""  # what the decoder decodes: the peer may change the codec in the middle
         self._executor: ThreadPoolExecutor | None = None
 
     def deliver(self, mime: str, frame: EncodedFrame) -> None:
@@ -136,21 +137,14 @@ class RemoteStreamTrack(MediaStreamTrack):
             else:
                 self._frames.popleft()
         self._frames.append((mime, frame))
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._arrived.set()
 
     async def _next(self) -> tuple[str, EncodedFrame]:
         while not self._frames:
             if self.readyState == "ended":
                 raise MediaStreamError("the track has ended")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            self._arrived.clear()
+            await self._arrived.wait()
         return self._frames.popleft()
 
     async def recv_encoded(self) -> EncodedFrame:
@@ -171,10 +165,13 @@ class RemoteStreamTrack(MediaStreamTrack):
         loop = asyncio.get_running_loop()
         while not self._pictures:
             mime, frame = await self._next()
-            if self._decoder is None:
+            if self._decoder is None or self._mime != mime:
                 from .codecs import create_decoder
 
-                self._decoder = create_decoder(mime)
+                self._decoder, self._mime = create_decoder(mime), mime
+            if self._executor is None:
+                if self.readyState == "ended":
+                    raise MediaStreamError("the track has ended")
                 self._executor = ThreadPoolExecutor(1, "decoder")
             pictures = await loop.run_in_executor(self._executor, self._decoder.decode, frame.data)
             for picture in pictures:
@@ -187,7 +184,7 @@ class RemoteStreamTrack(MediaStreamTrack):
     def stop(self) -> None:
         """End the track and free its decoder."""
         super().stop()
-        self._wake()
+        self._arrived.set()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import secrets
 import signal
+import socket
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,7 +88,7 @@ def run(
         "127.0.0.1"
     ),
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="TCP port; 0 takes any.  [default: first free from 8080]")
+        int | None, typer.Option(min=0, max=65535, help=r"TCP port; 0 takes any.  \[default: first free from 8080]")
     ] = None,
     codec: Annotated[Codec, typer.Option(help="Video codec that the page shall prefer.")] = Codec.H264,
     width: Annotated[int, typer.Option(help="Pixels.")] = 640,
@@ -98,7 +99,7 @@ def run(
         list[str] | None, typer.Option(help="STUN server, for drivers beyond this network; stun:host:port. Repeatable.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Token in the link.  [default: a new one, none for localhost]")
+        str | None, typer.Option(help=r"Token in the link.  \[default: a new one, none for localhost]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per event, for scripts.")] = False,
     _show: Annotated[
@@ -114,11 +115,13 @@ def run(
         asyncio.run(drive(options, report))
     except LocalError as error:
         _fail(str(error))
+    except socket.gaierror as error:
+        _fail(f"cannot listen on {host}: {error.strerror}")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             _fail(f"port {port} on {host} is in use; choose another with --port, or --port 0 for any")
-        if error.errno in (errno.EACCES, errno.EADDRNOTAVAIL):
-            _fail(f"cannot listen on {host} port {port}: {error.strerror}")
+        if error.errno in (errno.EACCES, errno.EADDRNOTAVAIL, None):  # None: asyncio's own, since Python 3.13
+            _fail(f"cannot listen on {host} port {port}: {error.strerror or error}")
         raise
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

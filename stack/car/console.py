@@ -94,7 +94,7 @@ class TerminalReport:
             print_(Text("  Only this machine can drive. For phones and others: rccar --host 0.0.0.0", "dim"))
         else:
             print_(Text("  Whoever has this link can drive: it holds the token.", "dim"))
-        if not local and self._console.is_terminal:
+        if self._console.is_terminal:
             print_()
             self._print_qr(url)
         print_(Text("  Ctrl-C switches the car off.", "dim"))

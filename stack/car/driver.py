@@ -85,12 +85,14 @@ class Driver:
         self._simulation.failsafe.peer_gone(self._loop.time())
         if self._simulation.viewer is self._video:
             self._simulation.viewer = None
-        if self._telemetry is not None:
-            self._telemetry.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._telemetry
         self._video.stop()
-        await self._peer.close()
+        try:
+            if self._telemetry is not None:
+                self._telemetry.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._telemetry
+        finally:  # also when telemetry has failed: the sockets must not outlive the driver
+            await self._peer.close()
 
     def _on_candidate(self, candidate: Any) -> None:
         if candidate is None:

@@ -113,11 +113,15 @@ class CarServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Refuse other sites' pages: by Origin, and without a token by Host too (DNS rebinding)."""
-        host = urlsplit(f"//{request.host}")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        try:
+            hostname = urlsplit(f"//{request.host}").hostname
+            foreign = origin is not None and urlsplit(origin).netloc != request.host
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="malformed Host or Origin\n") from error
+        if foreign:
             raise web.HTTPForbidden(text="another site's page may not talk to the car\n")
-        if self._settings.token is None and host.hostname not in _LOOPBACK:
+        if self._settings.token is None and hostname not in _LOOPBACK:
             raise web.HTTPForbidden(text="without a token the car answers only to localhost\n")
         return await handler(request)
 
@@ -244,9 +248,13 @@ class CarServer:
         self._report("connection-state", state=state)
         if state in ("failed", "closed"):
             visitor.send({"type": "bye", "reason": f"connection-{state}"})
-            ending = asyncio.create_task(self._leave_seat(visitor, f"connection-{state}"))
+            ending = asyncio.create_task(self._end(visitor, driver, f"connection-{state}"))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
+
+    async def _end(self, visitor: _Visitor, driver: Driver, reason: str) -> None:
+        if visitor.driver is driver:  # it may have made way for a new one since
+            await self._leave_seat(visitor, reason)
 
     async def _leave_seat(self, visitor: _Visitor, reason: str, *, keep_seat: bool = False) -> None:
         driver, visitor.driver = visitor.driver, None

@@ -77,18 +77,24 @@ class AesCtr:
 
     Args:
         key: 16, 24 or 32 bytes.
+
+    Attributes:
+        reset: Takes the 16-byte counter block at which the keystream starts. `process` is the two in one; a caller
+            for whom a call counts keeps them.
+        update: Encrypts or decrypts what follows.
     """
 
-    __slots__ = ("_context",)
+    __slots__ = ("reset", "update")
 
     def __init__(self, key: bytes) -> None:
-        self._context = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        context = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        self.reset: Callable[[bytes], None] = context.reset_nonce
+        self.update: Callable[[bytes], bytes] = context.update
 
     def process(self, counter_block: bytes, data: bytes) -> bytes:
         """Encrypt or decrypt `data` with a keystream that starts at the 16-byte `counter_block`."""
-        context = self._context
-        context.reset_nonce(counter_block)
-        return context.update(data)
+        self.reset(counter_block)
+        return self.update(data)
 
 
 class HmacKey:
@@ -97,18 +103,21 @@ class HmacKey:
     Args:
         key: The key.
         algorithm: `sha1`, `sha256`, `sha384` or `sha512`.
+
+    Attributes:
+        begin: Returns a running HMAC to `update` and to `finalize` once; `digest` does it all.
     """
 
-    __slots__ = ("_template",)
+    __slots__ = ("begin",)
 
     def __init__(self, key: bytes, algorithm: str) -> None:
         from cryptography.hazmat.primitives.hmac import HMAC
 
-        self._template = HMAC(key, _HASHES[algorithm])
+        self.begin: Callable[[], HMAC] = HMAC(key, _HASHES[algorithm]).copy
 
     def digest(self, *parts: bytes) -> bytes:
         """Return the HMAC of the parts joined."""
-        context = self._template.copy()
+        context = self.begin()
         for part in parts:
             context.update(part)
         return context.finalize()

@@ -28,9 +28,7 @@ class Configuration:
         ntp_offset: Seconds to add to `now` for NTP time (RFC 3550 section 4), for sender reports.
         playout_delay: Smallest and largest playout delay to ask of the receiver of our video, seconds; (0, 0) makes a
             browser show every frame at once. None leaves it to the receiver.
-        ntp_offset: float = 0.0
-    playout_delay: tuple[float, float] | None = None
-    keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
+        keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
     ice: IceConfig = field(default_factory=IceConfig)

@@ -18,7 +18,7 @@ from .errors import InvalidAccessError, InvalidStateError, OperationError, SdpSy
 from .media import Media
 from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Applied, Description, Session
 from .transceiver import DIRECTIONS, Transceiver, direction_of, receives, sends
-from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport
+from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport, aggregate
 
 MAX_TRANSCEIVERS: Final = 64
 """As many as a session may have sections (RFC 8829 ties the two together)."""
@@ -194,7 +194,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
 
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
-        self.transport.channels.close_channel(channel, self._clamp(now))
+        self.transport.close_channel(channel, self._clamp(now))
 
     def buffered_amount(self, channel: datachannel.Channel) -> int:
         """Bytes sent on the channel that have not left yet (W3C bufferedAmount)."""
@@ -292,7 +292,8 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if self.session.remote is None:
             raise InvalidStateError("set the remote description before adding candidates")
         if not candidate:
-            self.transport.ice.end_of_remote_candidates(now)
+            if self.transport.ice_state != "closed":
+                self.transport.ice.end_of_remote_candidates(now)
             return
         try:
             parsed = sdp.Candidate.parse(candidate)
@@ -301,11 +302,14 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if (ufrag or parsed.ufrag or self._remote_ufrag) != self._remote_ufrag:
             self._dropped["candidate-of-another-generation"] += 1
             return
+        if self.transport.ice_state == "closed":  # the peer has said goodbye; what it said before may still arrive
+            self._dropped["candidate-after-the-end"] += 1
+            return
         self.transport.ice.add_remote_candidate(to_ice(parsed), now)
 
     def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
         remote = applied.remote
-        if remote is not None:
+        if remote is not None and self.transport.ice_state != "closed":
             self._apply_transport(applied, remote, now)
         if applied.data is not None:
             size = applied.data.max_message_size
@@ -335,18 +339,33 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
 
     def add_local_address(self, address: Address, now: float, *, interface: str = "") -> None:
         """A socket is bound at this address: offer it as a host candidate."""
+        if self._gathering_ended(now):
+            return
         self.transport.ice.add_local_address(address, self._clamp(now), interface=interface)
         self._take_transport_events()
 
     def add_stun_server(self, address: Address, now: float) -> None:
-        """Ask this server from every socket for its server-reflexive address."""
+        """Ask this server from every socket for its server-reflexive address.
+
+        Raises:
+            LocalError: It is known already, or there are too many.
+        """
+        if self._gathering_ended(now):
+            return
         self.transport.ice.add_stun_server(address, self._clamp(now))
         self._take_transport_events()
 
     def end_local_addresses(self, now: float) -> None:
         """No more sockets or servers will come."""
+        if self._gathering_ended(now):
+            return
         self.transport.ice.end_local_addresses(self._clamp(now))
         self._take_transport_events()
+
+    def _gathering_ended(self, now: float) -> bool:
+        """Whether the connection ended while the shell was still looking up names: nothing is gathered any more."""
+        self._clamp(now)
+        return self._closed or self.transport.ice_state == "closed"
 
     @property
     def wants_sockets(self) -> bool:
@@ -492,23 +511,11 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
                     self._events.append(event)
 
     def _update_connection_state(self) -> None:
-        """W3C WebRTC section 4.3.3: the aggregate of ICE and DTLS."""
-        ice_state, dtls_state = self.transport.ice_state, self.transport.dtls_state
-        if "failed" in {ice_state, dtls_state}:
-            state = "failed"
-            if self._error is None:
-                self._error = PeerError("ice", "no-path", "no candidate pair works, or consent to send has expired")
-        elif dtls_state == "closed":
-            state = "closed"
-        elif ice_state == "disconnected":
-            state = "disconnected"
-        elif ice_state in {"connected", "completed"} and dtls_state == "connected":
-            state = "connected"
+        state = aggregate(self.transport.ice_state, self.transport.dtls_state)
+        if state == "failed" and self._error is None:
+            self._error = PeerError("ice", "no-path", "no candidate pair works, or consent to send has expired")
+        elif state == "connected":
             self._error = None
-        elif ice_state == "new" and dtls_state == "new":
-            state = "new"
-        else:
-            state = "connecting"
         if state != self.connection_state:
             self.connection_state = state
             self._events.append(events.ConnectionStateChanged(state, self._error if state == "failed" else None))
@@ -530,6 +537,8 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         self._events.append(events.SignalingStateChanged(self.session.signaling_state))
         if self.session.signaling_state == "stable":
             self._negotiation_needed = False
+            if self.session.needs_negotiation:  # asked for while the exchange was under way
+                self._need_negotiation()
 
     def _announce_tracks(self, remote: sdp.SessionDescription) -> None:
         """W3C: a track event as soon as the peer's description says that it may send."""

@@ -52,6 +52,7 @@ class Media:
         self._transceivers = list(transceivers)
         self._by_mid.clear()
         self._by_payload_type.clear()
+        self._by_ssrc.clear()  # learned again from the next packets, in which the peer's MID tells
         for transceiver in transceivers:
             direction = transceiver.current_direction
             if transceiver.stopped or not transceiver.codecs:

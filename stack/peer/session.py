@@ -114,6 +114,31 @@ class Session:
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
         self._created: dict[str, tuple[sdp.SessionDescription, list[Section]]] = {}
+        self._remote_credentials: tuple[str | None, str | None] | None = None
+
+    @property
+    def needs_negotiation(self) -> bool:
+        """Whether, in the state stable, something is wanted that was not negotiated (W3C WebRTC section 4.7.3)."""
+        if self.wants_data and not any(section.kind == "application" for section in self.sections):
+            return True
+        known = {id(section.transceiver): index for index, section in enumerate(self.sections)}
+        return any(
+            self._is_unsettled(transceiver, known.get(id(transceiver)))
+            for transceiver in self.transceivers
+            if not transceiver.stopped
+        )
+
+    def _is_unsettled(self, transceiver: Transceiver, index: int | None) -> bool:
+        if index is None or self.local is None or self.remote is None:
+            return True
+        section, wanted = self.sections[index], transceiver.direction
+        if section.rejected:
+            return False
+        ours = self.local.media[index].direction or "sendrecv"
+        theirs = reverse(self.remote.direction_of(self.remote.media[index]))
+        if self.local_type == "offer":
+            return wanted not in {ours, theirs}
+        return ours != direction_of(send=sends(wanted) and sends(theirs), receive=receives(wanted) and receives(theirs))
 
     # -- creating ----------------------------------------------------------------------------------------------
 
@@ -217,9 +242,7 @@ class Session:
             if transceiver is None or self.remote is None:
                 return _rejected(section.mid, section.kind, remote.protocol, remote.formats)
             codecs = self._codecs_to_answer(transceiver, remote)
-            wanted = set(HEADER_EXTENSIONS[section.kind])
-            # RFC 8285 section 4.2 reserves 15 in the one-byte form; an offer that uses it goes without that extension.
-            extensions = {ext.uri: ext.id for ext in remote.extmaps if ext.uri in wanted and ext.id != 15}
+            extensions = _usable(remote.extmaps, set(HEADER_EXTENSIONS[section.kind]))
             theirs = reverse(self.remote.direction_of(remote))
             direction = direction_of(
                 send=sends(theirs) and sends(transceiver.direction),
@@ -322,6 +345,9 @@ class Session:
             raise SdpSyntaxError(f"the remote {description.type} is malformed: {error}") from error
         sections = self._sections_for_offer(remote) if description.type == "offer" else self._check_answer(remote)
         transport = self._transport_section(remote, sections)
+        if transport is not None:
+            self._check_transport(remote, transport, description.type)
+            self._remote_credentials = remote.ice_parameters_of(transport)
         self.sections, self.remote, self.remote_type = sections, remote, description.type
         for index, section in enumerate(sections):
             transceiver = section.transceiver
@@ -334,6 +360,15 @@ class Session:
         if state == "stable" and self.local is not None:
             return self._complete(self.local, remote)
         return Applied(remote, transport)
+
+    def _check_transport(self, remote: sdp.SessionDescription, transport: sdp.MediaDescription, kind: str) -> None:
+        """Refuse what could not be applied, before anything is changed."""
+        known = self._remote_credentials
+        if known is not None and known != remote.ice_parameters_of(transport):
+            raise NotSupportedError("the peer restarts ICE (other a=ice-ufrag or a=ice-pwd): not implemented yet")
+        setup = remote.setup_of(transport)
+        if kind == "answer" and self.dtls_role is None and setup not in {"active", "passive"}:
+            raise InvalidAccessError(f"a=setup:{setup} is not allowed in an answer (RFC 8842 section 5.3)")
 
     def _sections_for_offer(self, remote: sdp.SessionDescription) -> list[Section]:
         if len(remote.media) < len(self.sections):
@@ -437,13 +472,10 @@ class Session:
     ) -> str:
         if self.dtls_role is not None:
             return self.dtls_role
-        theirs = remote.setup_of(transport)
         if self.local_type == "answer":
             ours = next(m.setup for m in local.media if m.setup)
             return "client" if ours == "active" else "server"
-        if theirs not in {"active", "passive"}:
-            raise InvalidAccessError(f"a=setup:{theirs} is not allowed in an answer (RFC 8842 section 5.3)")
-        return "server" if theirs == "active" else "client"
+        return "server" if remote.setup_of(transport) == "active" else "client"
 
     def _settle(
         self,
@@ -466,13 +498,25 @@ class Session:
             transceiver.codecs = self._codecs_to_answer(transceiver, theirs)
         else:
             transceiver.codecs = negotiate([item.codec for item in self._codecs_to_offer(transceiver)], theirs)
-        both = {ext.uri for ext in ours.extmaps}
-        transceiver.extensions = {ext.uri: ext.id for ext in theirs.extmaps if ext.uri in both}
+        transceiver.extensions = _usable(theirs.extmaps, {ext.uri for ext in ours.extmaps})
         groups = [group.ssrcs for group in theirs.ssrc_groups if group.semantics == "FID"]
         repairs = {ssrc for group in groups for ssrc in group[1:]}
         transceiver.remote_ssrcs = tuple(s.ssrc for s in theirs.ssrcs if s.ssrc not in repairs)
         transceiver.remote_streams = tuple(msid.stream for msid in theirs.msids if msid.stream != "-")
         transceiver.remote_track_id = theirs.msids[0].track or "" if theirs.msids else ""
+
+
+def _usable(extmaps: list[sdp.ExtMap], wanted: set[str]) -> dict[str, int]:
+    """Return the header extensions that can be used, URI to id.
+
+    RFC 8285 section 4.2 reserves 15 in the one-byte form; section 7 offers ids from 4096 on for the answerer to choose
+    others. Not implemented: choosing. Those, and whoever comes second with an id, go without.
+    """
+    found: dict[str, int] = {}
+    for ext in extmaps:
+        if ext.uri in wanted and 1 <= ext.id <= 255 and ext.id != 15 and ext.id not in found.values():
+            found[ext.uri] = ext.id
+    return found
 
 
 def _rejected(mid: str, kind: str, protocol: str, formats: list[str]) -> sdp.MediaDescription:

@@ -69,6 +69,22 @@ ChannelEvent: TypeAlias = (
 Event: TypeAlias = CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent
 
 
+def aggregate(ice_state: str, dtls_state: str) -> str:
+    """Return W3C's RTCPeerConnectionState (W3C WebRTC section 4.3.3) of the two states.
+
+    Deviates: W3C has no state for a peer that said goodbye; here it is `closed`, as in aiortc.
+    """
+    if "failed" in {ice_state, dtls_state}:
+        return "failed"
+    if dtls_state == "closed":
+        return "closed"
+    if ice_state == "disconnected":
+        return "disconnected"
+    if ice_state in {"connected", "completed"} and dtls_state == "connected":
+        return "connected"
+    return "new" if ice_state == dtls_state == "new" else "connecting"
+
+
 class Transport(Machine[Datagram, Datagram, Event]):
     """ICE, DTLS, SRTP, SCTP and data channels over one path.
 
@@ -100,10 +116,10 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._dtls_started = False
         self._srtp_sender: srtp.Sender | None = None
         self._srtp_receiver: srtp.Receiver | None = None
-        self._early_dtls: deque[bytes] = deque(maxlen=MAX_EARLY_DTLS)
-        self._early_rtp: deque[bytes] = deque(maxlen=MAX_EARLY_RTP)
-        self._rtp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
-        self._rtcp_in: deque[bytes] = deque(maxlen=MAX_PENDING_RTP)
+        self._early_dtls: deque[bytes] = deque()
+        self._early_rtp: deque[bytes] = deque()
+        self._rtp_in: deque[bytes] = deque()
+        self._rtcp_in: deque[bytes] = deque()
         self._media_out: list[bytes] = []
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
@@ -164,10 +180,16 @@ class Transport(Machine[Datagram, Datagram, Event]):
             raise OperationError(str(error)) from error
         self._push_messages(association, now)  # at once, so that what is buffered is counted in one place
 
+    def close_channel(self, channel: datachannel.Channel, now: float) -> None:
+        """Close a channel once what was sent on it is delivered."""
+        self.channels.close_channel(channel, self._clamp(now))
+        if self.sctp is None:  # nothing was sent: it is closed already, and no packet will come that says so
+            self._take_channel_events()
+
     def buffered_amount(self, channel: datachannel.Channel) -> int:
         """Bytes of user data sent on a channel that have not left yet."""
-        if self.sctp is None or channel.id is None:
-            return 0
+        if self.sctp is None or channel.id is None or channel.state == "closed":
+            return 0  # the id of a closed channel may be another one's by now
         return self.sctp.buffered_amount(channel.id)
 
     @property
@@ -205,7 +227,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         elif kind == DTLS:
             self.ice.data_received(now)
             if self.dtls is None:
-                self._early_dtls.append(data)
+                self._keep(self._early_dtls, data, MAX_EARLY_DTLS, "too-much-early-dtls")
             else:
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
@@ -217,15 +239,22 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _receive_srtp(self, data: bytes, kind: int) -> None:
         receiver = self._srtp_receiver
         if receiver is None:
-            self._early_rtp.append(data)
+            self._keep(self._early_rtp, data, MAX_EARLY_RTP, "too-much-early-media")
             return
         try:
             if kind == RTP:
-                self._rtp_in.append(receiver.unprotect(data))
+                self._keep(self._rtp_in, receiver.unprotect(data), MAX_PENDING_RTP, "too-much-media")
             else:
-                self._rtcp_in.append(receiver.unprotect_rtcp(data))
+                self._keep(self._rtcp_in, receiver.unprotect_rtcp(data), MAX_PENDING_RTP, "too-much-media")
         except DropPacket as drop:
             self._dropped[f"srtp-{drop.reason}"] += 1
+
+    def _keep(self, queue: deque[bytes], data: bytes, limit: int, reason: str) -> None:
+        """Queue what is live: the oldest makes room for it."""
+        if len(queue) >= limit:
+            queue.popleft()
+            self._dropped[reason] += 1
+        queue.append(data)
 
     def take_rtp(self) -> list[bytes]:
         """Return and forget the RTP packets that came in, decrypted."""
@@ -263,11 +292,12 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """STUN first, then media, then everything inside DTLS."""
         now = self._clamp(now)
+        if not self._closed:
+            self._pump(now)
+        out, self._final = self._final, []
         if self._closed:
-            final, self._final = self._final, []
-            return final
-        self._pump(now)
-        out = self.ice.datagrams_to_send(now)
+            return out
+        out += self.ice.datagrams_to_send(now)
         pair = self.ice.selected_pair
         if pair is None:
             if self._media_out:
@@ -392,8 +422,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             match event:
                 case sctp.MessageReceived(stream_id, ppid, data):
                     channels.receive_message(stream_id, ppid, data, now)
-                case sctp.Established():
-                    channels.set_connected(now)
+                case sctp.Established(outbound_streams, inbound_streams):
+                    channels.set_connected(now, streams=min(outbound_streams, inbound_streams))
                 case sctp.StreamsReset(stream_ids):
                     for stream_id in stream_ids:
                         channels.stream_reset_by_peer(stream_id, now)
@@ -406,7 +436,10 @@ class Transport(Machine[Datagram, Datagram, Event]):
         resets = self._take_channel_events()
         self._push_messages(association, now)
         if resets:
-            association.reset_streams(resets, now)
+            try:
+                association.reset_streams(resets, now)
+            except LocalError:  # it is ending, and every stream with it
+                self._dropped["reset-without-association"] += 1
 
     def _push_messages(self, association: sctp.Association, now: float) -> None:
         for message in self.channels.datagrams_to_send(now):
@@ -422,8 +455,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     lifetime=None if lifetime is None else lifetime / 1000,
                     priority=max(message.priority, 1),  # aiortc opens with priority 0, a weight needs at least 1
                 )
-            except LocalError as error:
-                self._dropped[f"sctp-{error}"] += 1
+            except LocalError:  # the association ended under it
+                self._dropped["message-without-association"] += 1
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""
@@ -445,7 +478,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             )
             self._srtp_sender = srtp.Sender(profile, local_key, local_salt)
             self._srtp_receiver = srtp.Receiver(profile, remote_key, remote_salt)
-            early, self._early_rtp = self._early_rtp, deque(maxlen=MAX_EARLY_RTP)
+            early, self._early_rtp = self._early_rtp, deque()
             for data in early:
                 self._receive_srtp(data, classify(data))
         self._set_dtls_state("connected")
@@ -456,8 +489,18 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if error is None and self.dtls_state != "connected":
             error = PeerError("dtls", "closed-in-handshake", "the peer closed before the handshake was complete")
         self._srtp_sender = self._srtp_receiver = None
+        if self.sctp is not None:
+            self.sctp.abort(now)  # nothing carries it any more: its timers must not run on
         self.channels.abort(now, error)
         self._take_channel_events()
+        if error is None and self.dtls is not None:  # the peer is gone for good, and so is the path to it
+            pair = self.ice.selected_pair
+            if pair is not None:
+                self._dtls_out += self.dtls.datagrams_to_send(now)
+                self._final += [Datagram(data, pair.remote, pair.local) for data in self._dtls_out]
+            self._dtls_out.clear()
+            self.ice.close(now)
+            self._after_ice(now)
         self._set_dtls_state("failed" if error else "closed", error)
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -469,13 +512,14 @@ class Transport(Machine[Datagram, Datagram, Event]):
             return
         if self.sctp is not None:
             self.sctp.abort(now)
-        self._final = self.datagrams_to_send(now)
+        last = self.datagrams_to_send(now)
         pair = self.ice.selected_pair
         if self.dtls is not None:
             self.dtls.close(now)
             closing = self.dtls.datagrams_to_send(now)
             if pair is not None:
-                self._final += [Datagram(data, pair.remote, pair.local) for data in closing]
+                last += [Datagram(data, pair.remote, pair.local) for data in closing]
+        self._final = last
         self.ice.close(now)
         self.channels.abort(now, None)
         self._take_channel_events()

@@ -100,6 +100,8 @@ class Candidate:
     def _parse_pairs(self, fields: list[str]) -> None:
         if len(fields) % 2:
             raise ParseError("bad-candidate-extension", f"{excerpt(fields[-1])} has no value")
+        if not all(fields[1::2]):  # two spaces in a row: written behind the known ones, it would not be read again
+            raise ParseError("bad-candidate-extension", "an empty value")
         extensions = self.extensions
         for name, value in zip(fields[::2], fields[1::2], strict=True):
             if name == "raddr" and self.related_host is None:

@@ -12,6 +12,7 @@ from stack import (
     InvalidAccessError,
     InvalidStateError,
     MediaStreamError,
+    MediaStreamTrack,
     RTCConfiguration,
     RTCIceCandidate,
     RTCIceServer,
@@ -27,9 +28,11 @@ from stack.aio.interfaces import local_addresses
 from stack.aio.tracks import MAX_RECEIVED_FRAMES, RemoteStreamTrack
 from stack.core import Address
 
+pytestmark = pytest.mark.timeout(30)  # a timeout in the fixture would not reach the test, which is a task of its own
+
 
 async def until(condition):
-    """Let the loop turn until the condition holds; the fixture's timeout bounds it."""
+    """Let the loop turn until the condition holds; the module's timeout bounds it."""
     while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
         await asyncio.sleep(0.001)
 
@@ -43,7 +46,7 @@ async def negotiate(a, b):
 
 @pytest.fixture
 async def pair():
-    async with asyncio.timeout(20), RTCPeerConnection() as a, RTCPeerConnection() as b:
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
         yield a, b
 
 
@@ -165,7 +168,8 @@ async def test_a_stun_server_is_asked_and_a_dead_one_does_not_hold_up_for_long()
     host = next(entry.host for entry in local_addresses() if ":" not in entry.host)
     transport, _ = await loop.create_datagram_endpoint(Server, local_addr=(host, 0))
     url = f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
-    async with RTCPeerConnection(RTCConfiguration([RTCIceServer(url), RTCIceServer("stun:127.0.0.1:9")])) as pc:
+    servers = [RTCIceServer([url, url]), RTCIceServer("stun:127.0.0.1:9")]  # the same one twice must do no harm
+    async with RTCPeerConnection(RTCConfiguration(servers)) as pc:
         pc.createDataChannel("test")
         await pc.setLocalDescription()
         assert "198.51.100.7 4242 typ srflx" in pc.localDescription.sdp
@@ -180,6 +184,9 @@ async def test_a_stun_server_is_asked_and_a_dead_one_does_not_hold_up_for_long()
         ("stun:192.0.2.1:19302", ("192.0.2.1", 19302)),
         ("stun:[2001:db8::1]:3479", ("2001:db8::1", 3479)),
         ("turn:turn.example.org", None),
+        ("stun:192.0.2.1:99999", None),
+        ("stun:[2001:db8::1", None),
+        ("stun:", None),
     ],
 )
 def test_stun_urls(url, address):
@@ -273,6 +280,36 @@ def test_a_slow_reader_of_video_skips_to_the_next_key_frame():
     track.deliver("video/VP8", EncodedFrame(b"x", 100, keyframe=True))
     assert [frame.timestamp for _, frame in track._frames] == [100]
     assert track.dropped == MAX_RECEIVED_FRAMES + 2
+
+
+async def test_several_readers_of_a_track_all_get_frames_and_all_hear_of_its_end():
+    track = RemoteStreamTrack("audio", "", lambda: None)
+    readers = [asyncio.create_task(track.recv_encoded()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for number in range(2):
+        track.deliver("audio/opus", EncodedFrame(b"x", number))
+    async with asyncio.timeout(5):
+        done, waiting = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        while len(done) < 2:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        assert sorted(reader.result().timestamp for reader in done) == [0, 1]
+        track.stop()
+        with pytest.raises(MediaStreamError):
+            await waiting.pop()
+
+
+async def test_sound_that_is_not_encoded_is_refused_with_advice(pair):
+    a, b = pair
+
+    class Microphone(MediaStreamTrack):
+        kind = "audio"
+
+    errors = asyncio.Queue()
+    a.on("error", errors.put_nowait)
+    a.addTrack(Microphone())
+    await negotiate(a, b)
+    assert "EncodedMediaTrack" in str(await errors.get())
 
 
 async def test_capabilities_and_preferences(pair):

@@ -141,6 +141,11 @@ async def test_another_sites_page_is_refused(client):
     assert (await client.get("/state", headers={"Origin": "null"})).status == 403
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "http://["}, {"Host": "["}])
+async def test_malformed_headers_are_refused(client, headers):
+    assert (await client.get("/state", headers=headers)).status == 400
+
+
 async def test_our_own_page_is_not(client):
     socket = await visit(client, headers={"Origin": f"http://127.0.0.1:{client.port}"})
     await socket.close()
@@ -379,6 +384,36 @@ async def test_a_new_offer_of_the_driver_replaces_the_connection(client, garage)
     garage.peers[0].become("closed")  # the old one's last words must not end the new one
     await asyncio.sleep(0.02)
     assert not garage.peers[1].closed
+
+
+async def test_a_connection_that_fails_as_it_is_replaced_does_not_end_the_new_one(garage):
+    class Socket:
+        async def send_json(self, message):
+            pass
+
+    visitor = server_module._Visitor(Socket())
+    await garage.server._take_seat(visitor, "v=0")
+    garage.peers[0].become("failed")  # ends it with the next turn of the loop
+    await garage.server._take_seat(visitor, "v=0")
+    await asyncio.sleep(0.02)
+    assert [peer.closed for peer in garage.peers] == [True, False]
+    assert garage.server._seat is visitor
+
+
+async def test_telemetry_that_failed_does_not_keep_the_connection_open(garage):
+    class Broken(FakeChannel):
+        def send(self, data):
+            raise OSError("broken")
+
+    peer, track = FakePeer(), FakeTrack()
+    driver = driver_module.Driver(peer, track, garage.simulation, lambda _: None, lambda _: None)
+    await driver.answer("v=0")
+    peer.fire("datachannel", Broken("telemetry"))
+    await asyncio.sleep(0)
+    with pytest.raises(OSError, match="broken"):
+        await driver.close()
+    assert peer.closed
+    assert track.stopped
 
 
 async def test_switching_off_says_goodbye(garage):

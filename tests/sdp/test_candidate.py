@@ -102,6 +102,7 @@ def test_malformed(text):
         (HOST + " generation", "bad-candidate-extension"),
         (HOST + "  a b c", "bad-candidate-extension"),
         (HOST + " a/b c", "bad-candidate-extension"),
+        (HOST + " a  ufrag c", "bad-candidate-extension"),
         (HOST.replace("udp", "tcp") + " tcptype both", "bad-candidate-extension"),
     ],
 )
