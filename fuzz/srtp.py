@@ -1,16 +1,16 @@
 """SRTP: what the receiver makes of anything, and that only what the sender made gets through."""
 
 from stack.core import DropPacket
-from stack.srtp import PROFILES, Receiver, Sender
+from stack.srtp import ALL_PROFILES, Receiver, Sender
 
-KEYS = {p.profile_id: (bytes(range(p.key_length)), bytes(range(p.salt_length))) for p in PROFILES.values()}
-STRANGER = {p.profile_id: (bytes(p.key_length), bytes(p.salt_length)) for p in PROFILES.values()}
+KEYS = {p: (bytes(range(p.key_length)), bytes(range(p.salt_length))) for p in ALL_PROFILES}
+STRANGER = {p: (bytes(p.key_length), bytes(p.salt_length)) for p in ALL_PROFILES}
 
 
 def check_receiver(data: bytes) -> None:
     """Bytes that no holder of the key has made are dropped, by every profile, and leave no source behind."""
-    for profile_id, keys in KEYS.items():
-        receiver = Receiver(profile_id, *keys)
+    for number, (profile, keys) in enumerate(KEYS.items()):
+        receiver = Receiver(profile, *keys, encrypted_extensions={1, 2, 14}, mki=data[:number])
         for unprotect in (receiver.unprotect, receiver.unprotect_rtcp):
             try:
                 unprotect(data)
@@ -23,9 +23,9 @@ def check_receiver(data: bytes) -> None:
 
 def check_sender(data: bytes) -> None:
     """What the sender takes for a packet comes back unchanged, once, and not with other keys."""
-    for profile_id, keys in KEYS.items():
-        sender, receiver = Sender(profile_id, *keys), Receiver(profile_id, *keys)
-        stranger = Receiver(profile_id, *STRANGER[profile_id])
+    for profile, keys in KEYS.items():
+        sender, receiver = Sender(profile, *keys), Receiver(profile, *keys)
+        stranger = Receiver(profile, *STRANGER[profile])
         for protect, unprotect, foreign in (
             (sender.protect, receiver.unprotect, stranger.unprotect),
             (sender.protect_rtcp, receiver.unprotect_rtcp, stranger.unprotect_rtcp),
@@ -44,4 +44,18 @@ def check_sender(data: bytes) -> None:
                 raise AssertionError("a replay or a stranger's packet got through")
 
 
-TARGETS = {"srtp-receiver": check_receiver, "srtp-sender": check_sender}
+def check_extensions(data: bytes) -> None:
+    """With encrypted header extensions the packet has the same length, comes back unchanged, or is refused."""
+    packet = b"\x90" + data
+    for profile, keys in KEYS.items():
+        try:
+            sealed = Sender(profile, *keys, encrypted_extensions={1, 3, 14, 200}).protect(packet)
+        except DropPacket:
+            continue
+        if len(sealed) != len(packet) + profile.tag_length:
+            raise AssertionError("another length")
+        if Receiver(profile, *keys, encrypted_extensions={1, 3, 14, 200}).unprotect(sealed) != packet:
+            raise AssertionError("not what was sent")
+
+
+TARGETS = {"srtp-extensions": check_extensions, "srtp-receiver": check_receiver, "srtp-sender": check_sender}

@@ -12,6 +12,7 @@ MAX_SSRCS: Final = 256  # per direction and protocol: a room of simulcast sender
 FIXED_HEADER: Final = 12  # bytes: RFC 3550 section 5.1
 PLAIN: Final = 0x80  # first byte of a packet with neither padding, extension nor CSRCs
 
+StructError = struct.error  # what `unpack_rtp` raises on a packet that is too short
 unpack_rtp = struct.Struct("!BxHxxxxL").unpack_from  # first byte, sequence number, SSRC
 _U16 = struct.Struct("!H").unpack_from
 _RTCP = struct.Struct("!BxxxL").unpack_from

@@ -1,35 +1,49 @@
 """The receiving direction of an SRTP session."""
 
+from collections.abc import Collection
 from typing import Final
 
 from ..core import DropPacket, LocalError
-from .ciphers import ENCRYPTED, RTCP_HEADER, session_ciphers
+from .ciphers import ENCRYPTED, RTCP_HEADER, Open, RtcpOpener, RtpOpener
+from .mki import RtcpKeyTable, RtpKeyTable
 from .packet import (
     FIXED_HEADER,
     MAX_INDEX,
     MAX_SSRCS,
     PLAIN,
+    StructError,
     header_length,
     packet_index,
     parse_rtcp,
     unpack_rtp,
 )
-from .profiles import find_profile
+from .profiles import Profile, find_profile
+from .session import session_ciphers
 
 REPLAY_WINDOW: Final = 1024  # packets per SSRC: a burst of video with its retransmissions is longer than RFC 3711's 64
 MIN_REPLAY_WINDOW: Final = 64  # RFC 3711 section 3.3.2
 MAX_REPLAY_WINDOW: Final = 0x8000  # beyond half the sequence number space an old packet is taken for a new one
 
 
-class _Source:
-    """What the receiver knows of one SSRC: IV base, highest index, and which indices of the window came."""
+class _Seen:
+    """What came from one SSRC: the highest index, and those of the window behind it."""
 
-    __slots__ = ("base", "highest", "seen")
+    __slots__ = ("highest", "indices")
 
-    def __init__(self, base: int, highest: int, window: int) -> None:
-        self.base = base
-        self.highest = highest
-        self.seen = [-1] * window
+    def __init__(self, index: int, window: int) -> None:
+        self.highest = index
+        self.indices = [-1] * window
+        self.indices[index % window] = index
+
+
+class _Source(_Seen):
+    """The same for RTP, with the function that opens the packets of this SSRC."""
+
+    __slots__ = ("open",)
+
+    def __init__(self, open_: Open, index: int, window: int) -> None:
+        super().__init__(index, window)
+        self.open = open_
 
 
 class Receiver:
@@ -39,25 +53,87 @@ class Receiver:
     a valid tag. Up to `MAX_SSRCS` sources are followed in RTP and as many in RTCP.
 
     Args:
-        profile_id: SRTP protection profile that DTLS negotiated; a key of `PROFILES`.
+        profile_id: SRTP protection profile that DTLS negotiated, a key of `PROFILES`; or one of `ALL_PROFILES`.
         key: Master key of this direction.
         salt: Master salt of this direction.
         replay_window: Packets behind the newest one that are still accepted, 64 to 32768, per SSRC.
+        encrypted_extensions: Ids of the header extension elements that are encrypted (RFC 6904), as negotiated.
+        mki: Master key identifier of this key, if the packets carry one; `add_master_key` adds further keys.
 
     Raises:
-        LocalError: If the profile is not implemented, or key, salt or window have the wrong size.
+        LocalError: If the profile is not implemented, key, salt, window or mki have the wrong size, or an id is out
+            of range.
     """
 
-    __slots__ = ("_rtcp", "_rtcp_sources", "_rtp", "_sources", "_window", "profile")
+    __slots__ = (
+        "_extensions",
+        "_overhead",
+        "_rtcp",
+        "_rtcp_sources",
+        "_rtp",
+        "_sources",
+        "_tables",
+        "_window",
+        "profile",
+    )
 
-    def __init__(self, profile_id: int, key: bytes, salt: bytes, *, replay_window: int = REPLAY_WINDOW) -> None:
+    def __init__(
+        self,
+        profile_id: int | Profile,
+        key: bytes,
+        salt: bytes,
+        *,
+        replay_window: int = REPLAY_WINDOW,
+        encrypted_extensions: Collection[int] = (),
+        mki: bytes = b"",
+    ) -> None:
         if not MIN_REPLAY_WINDOW <= replay_window <= MAX_REPLAY_WINDOW:
             raise LocalError(f"replay_window must be {MIN_REPLAY_WINDOW}..{MAX_REPLAY_WINDOW}, not {replay_window}")
-        self.profile = find_profile(profile_id)
-        self._rtp, self._rtcp = session_ciphers(self.profile, key, salt)
+        self.profile = profile = find_profile(profile_id)
+        self._extensions = frozenset(encrypted_extensions)
+        rtp, rtcp = session_ciphers(profile, key, salt, self._extensions)
+        self._rtp: RtpOpener = rtp
+        self._rtcp: RtcpOpener = rtcp
+        self._tables: tuple[RtpKeyTable, RtcpKeyTable] | None = None
+        if mki:
+            # The identifier stands before the tag of RFC 3711, and behind what RFC 7714 has instead.
+            tags = (0, 0) if profile.aead else (profile.tag_length, profile.rtcp_tag_length)
+            self._rtp, self._rtcp = self._tables = RtpKeyTable(mki, rtp, tags[0]), RtcpKeyTable(mki, rtcp, tags[1])
+        self._overhead = self._rtp.overhead
         self._window = replay_window
         self._sources: dict[int, _Source] = {}
-        self._rtcp_sources: dict[int, _Source] = {}
+        self._rtcp_sources: dict[int, _Seen] = {}
+
+    def add_master_key(self, mki: bytes, key: bytes, salt: bytes) -> None:
+        """Accept packets under a further master key; indices and replay windows go on (RFC 3711 section 3.2.1).
+
+        Args:
+            mki: Its identifier, as long as the first one's.
+            key: Master key.
+            salt: Master salt.
+
+        Raises:
+            LocalError: If the receiver was made without `mki`, the identifier is in use or of another length, key or
+                salt have the wrong length, or there are `mki.MAX_MASTER_KEYS` keys.
+        """
+        rtp_table, rtcp_table = self._key_tables()
+        rtp, rtcp = session_ciphers(self.profile, key, salt, self._extensions)
+        rtp_table.add(mki, rtp)
+        rtcp_table.add(mki, rtcp)
+
+    def remove_master_key(self, mki: bytes) -> None:
+        """Accept no more packets under a master key.
+
+        Raises:
+            LocalError: If there is none of that identifier.
+        """
+        for table in self._key_tables():
+            table.remove(mki)
+
+    def _key_tables(self) -> tuple[RtpKeyTable, RtcpKeyTable]:
+        if self._tables is None:
+            raise LocalError("this receiver was made without an MKI")
+        return self._tables
 
     def unprotect(self, packet: bytes) -> bytes:
         """Check and decrypt an SRTP packet (RFC 3711 section 3.3).
@@ -70,37 +146,42 @@ class Receiver:
 
         Raises:
             DropPacket: `truncated`, `bad-version`, `replayed` (a second time, or older than the window), `bad-tag`,
-                `too-many-ssrcs`, `key-exhausted`.
+                `too-many-ssrcs`, `key-exhausted`, `unknown-mki`, `bad-extension` (authentic, but with an element
+                longer than the extension, where some are encrypted).
         """
-        if len(packet) < FIXED_HEADER:
-            raise DropPacket("truncated")
-        first, sequence, ssrc = unpack_rtp(packet)
+        try:
+            first, sequence, ssrc = unpack_rtp(packet)
+        except StructError:
+            raise DropPacket("truncated") from None
         header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
-        cipher = self._rtp
-        if header + cipher.overhead > len(packet):
+        if header + self._overhead > len(packet):
             raise DropPacket("truncated")
         source = self._sources.get(ssrc)
         if source is None:
-            # The rollover counter of a new source is 0: both ends begin with the DTLS handshake.
-            base = cipher.iv_base(ssrc)
-            plain = cipher.open(packet, header, base, sequence)
-            _remember(self._sources, ssrc, _Source(base, sequence, self._window), sequence)
-            return plain
+            return self._unprotect_first(packet, header, sequence, ssrc)
         highest, window = source.highest, self._window
-        # The common case, the next number and no wrap, does not need the guess.
         index = highest + 1
-        if index & 0xFFFF != sequence:
+        # The common case, the next number and no wrap, needs neither the guess nor a look at the window.
+        if index & 0xFFFF != sequence or not sequence:
             index = packet_index(sequence, highest)
-        slot = index % window
-        if index <= highest:
-            if index <= highest - window or source.seen[slot] == index:
+            if index <= highest and (index <= highest - window or source.indices[index % window] == index):
                 raise DropPacket("replayed")
-        elif index > MAX_INDEX:
-            raise DropPacket("key-exhausted")
-        plain = cipher.open(packet, header, source.base, index)
-        source.seen[slot] = index
+            if index > MAX_INDEX:
+                raise DropPacket("key-exhausted")
+        plain = source.open(packet, header, index)
+        source.indices[index % window] = index
         if index > highest:
             source.highest = index
+        return plain
+
+    def _unprotect_first(self, packet: bytes, header: int, sequence: int, ssrc: int) -> bytes:
+        """Unprotect a packet of a source not heard of, and remember the source if it is authentic."""
+        open_ = self._rtp.opener(ssrc)
+        # The rollover counter of a new source is 0: both ends begin with the DTLS handshake.
+        plain = open_(packet, header, sequence)
+        if len(self._sources) >= MAX_SSRCS:
+            raise DropPacket("too-many-ssrcs")
+        self._sources[ssrc] = _Source(open_, sequence, self._window)
         return plain
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
@@ -113,7 +194,8 @@ class Receiver:
             The compound RTCP packet.
 
         Raises:
-            DropPacket: `truncated`, `bad-version`, `replayed`, `bad-tag`, `too-many-ssrcs`.
+            DropPacket: `truncated`, `bad-version`, `replayed`, `bad-tag`, `too-many-ssrcs`,
+                `unknown-mki`.
         """
         ssrc = parse_rtcp(packet)
         cipher = self._rtcp
@@ -121,23 +203,15 @@ class Receiver:
             raise DropPacket("truncated")
         word = int.from_bytes(cipher.index_word(packet), "big")
         index = word & ~ENCRYPTED
-        source = self._rtcp_sources.get(ssrc)
-        if source is None:
-            base = cipher.iv_base(ssrc)
-            plain = cipher.open_rtcp(packet, base, word)
-            _remember(self._rtcp_sources, ssrc, _Source(base, index, self._window), index)
-            return plain
-        slot = index % self._window
-        if index <= source.highest - self._window or source.seen[slot] == index:
+        window = self._window
+        seen = self._rtcp_sources.get(ssrc)
+        if seen is not None and (index <= seen.highest - window or seen.indices[index % window] == index):
             raise DropPacket("replayed")
-        plain = cipher.open_rtcp(packet, source.base, word)
-        source.seen[slot] = index
-        source.highest = max(source.highest, index)
+        plain = cipher.open_rtcp(packet, ssrc, word)
+        if seen is None:
+            if len(self._rtcp_sources) >= MAX_SSRCS:
+                raise DropPacket("too-many-ssrcs")
+            seen = self._rtcp_sources[ssrc] = _Seen(index, window)
+        seen.indices[index % window] = index
+        seen.highest = max(seen.highest, index)
         return plain
-
-
-def _remember(sources: dict[int, _Source], ssrc: int, source: _Source, index: int) -> None:
-    if len(sources) >= MAX_SSRCS:
-        raise DropPacket("too-many-ssrcs")
-    source.seen[index % len(source.seen)] = index
-    sources[ssrc] = source

@@ -1,35 +1,43 @@
 """The sending direction of an SRTP session."""
 
+from collections.abc import Collection
 from typing import Final
 
 from ..core import DropPacket
-from .ciphers import session_ciphers
+from .ciphers import Seal
 from .packet import (
     FIXED_HEADER,
     MAX_INDEX,
     MAX_RTCP_INDEX,
     MAX_SSRCS,
     PLAIN,
+    StructError,
     header_length,
     packet_index,
     parse_rtcp,
     unpack_rtp,
 )
-from .profiles import find_profile
+from .profiles import Profile, find_profile
+from .session import session_ciphers
 
 REPEAT_WINDOW: Final = 2048  # packets per SSRC that may be sent again: a second of video at 18 Mbit/s
 
 
 class _Source:
-    """What the sender knows of one of its SSRCs: IV base, highest index, and index and tag of the last packets."""
+    """What the sender knows of one of its SSRCs: how to seal, highest index, and the tags of the last packets."""
 
-    __slots__ = ("base", "highest", "indices", "tags")
+    __slots__ = ("highest", "seal", "tags")
 
-    def __init__(self, base: int, highest: int) -> None:
-        self.base = base
+    def __init__(self, seal: Seal, highest: int) -> None:
+        self.seal = seal
         self.highest = highest
-        self.indices = [-1] * REPEAT_WINDOW
-        self.tags = [b""] * REPEAT_WINDOW
+        self.tags = [b""] * REPEAT_WINDOW  # by index modulo their number; empty: not sent
+
+    def skip_to(self, index: int) -> None:
+        """Make `index` the highest, and forget the tags in whose place those of the indices between would stand."""
+        for skipped in range(max(self.highest + 1, index - REPEAT_WINDOW), index):
+            self.tags[skipped % REPEAT_WINDOW] = b""
+        self.highest = index
 
 
 class Sender:
@@ -41,22 +49,25 @@ class Sender:
     remembers the tags of the last `REPEAT_WINDOW` packets of each source and refuses anything else.
 
     Args:
-        profile_id: SRTP protection profile that DTLS negotiated; a key of `PROFILES`.
+        profile_id: SRTP protection profile that DTLS negotiated, a key of `PROFILES`; or one of `ALL_PROFILES`.
         key: Master key of this direction.
         salt: Master salt of this direction.
+        encrypted_extensions: Ids of the header extension elements to encrypt (RFC 6904), as negotiated.
 
     Raises:
-        LocalError: If the profile is not implemented, or key or salt have the wrong length.
+        LocalError: If the profile is not implemented, key or salt have the wrong length, or an id is out of range.
     """
 
-    __slots__ = ("_rtcp", "_rtcp_sources", "_rtp", "_sources", "_tag", "profile")
+    __slots__ = ("_rtcp", "_rtcp_indices", "_rtp", "_sources", "_tag", "profile")
 
-    def __init__(self, profile_id: int, key: bytes, salt: bytes) -> None:
+    def __init__(
+        self, profile_id: int | Profile, key: bytes, salt: bytes, *, encrypted_extensions: Collection[int] = ()
+    ) -> None:
         self.profile = find_profile(profile_id)
-        self._rtp, self._rtcp = session_ciphers(self.profile, key, salt)
-        self._tag = self.profile.tag_length
+        self._rtp, self._rtcp = session_ciphers(self.profile, key, salt, encrypted_extensions)
+        self._tag = -self.profile.tag_length
         self._sources: dict[int, _Source] = {}
-        self._rtcp_sources: dict[int, tuple[int, int]] = {}
+        self._rtcp_indices: dict[int, int] = {}
 
     def protect(self, packet: bytes) -> bytes:
         """Encrypt and authenticate an RTP packet (RFC 3711 section 3.3).
@@ -69,37 +80,49 @@ class Sender:
 
         Raises:
             DropPacket: `truncated` or `bad-version` (not an RTP packet), `reused-index` (another packet had this
-                sequence number, or the retransmission comes too late), `too-many-ssrcs`, `key-exhausted`.
+                sequence number, or the retransmission comes too late), `too-many-ssrcs`, `key-exhausted`,
+                `bad-extension` (an element that is longer than the extension, where some are encrypted).
         """
-        if len(packet) < FIXED_HEADER:
-            raise DropPacket("truncated")
-        first, sequence, ssrc = unpack_rtp(packet)
+        try:
+            first, sequence, ssrc = unpack_rtp(packet)
+        except StructError:
+            raise DropPacket("truncated") from None
         header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
         source = self._sources.get(ssrc)
         if source is None:
-            if len(self._sources) >= MAX_SSRCS:
-                raise DropPacket("too-many-ssrcs")
-            source = self._sources[ssrc] = _Source(self._rtp.iv_base(ssrc), sequence)
-        # The common case, the next number and no wrap, does not need the guess.
+            return self._protect_first(packet, header, sequence, ssrc)
         index = source.highest + 1
-        if index & 0xFFFF != sequence:
-            index = packet_index(sequence, source.highest)
-        slot = index % REPEAT_WINDOW
-        if index > source.highest:
-            if index > MAX_INDEX:
-                raise DropPacket("key-exhausted")
-            source.highest = index
-        elif source.indices[slot] == index:
-            sealed = self._rtp.seal(packet, header, source.base, index)
-            # With one index and one key, equal tags are equal packets.
-            if sealed[-self._tag :] != source.tags[slot]:
-                raise DropPacket("reused-index")
-            return sealed
-        elif index <= source.highest - REPEAT_WINDOW:
+        # The common case, the next number and no wrap, needs no guess and cannot be a repetition.
+        if index & 0xFFFF != sequence or not sequence:
+            return self._protect_any(source, packet, header, packet_index(sequence, source.highest))
+        sealed = source.seal(packet, header, index)
+        source.highest = index
+        source.tags[index % REPEAT_WINDOW] = sealed[self._tag :]
+        return sealed
+
+    def _protect_first(self, packet: bytes, header: int, sequence: int, ssrc: int) -> bytes:
+        if len(self._sources) >= MAX_SSRCS:
+            raise DropPacket("too-many-ssrcs")
+        source = _Source(self._rtp.sealer(ssrc), sequence)
+        sealed = source.seal(packet, header, sequence)
+        source.tags[sequence % REPEAT_WINDOW] = sealed[self._tag :]
+        self._sources[ssrc] = source
+        return sealed
+
+    def _protect_any(self, source: _Source, packet: bytes, header: int, index: int) -> bytes:
+        """Protect a packet that need not be the next: behind a gap or a wrap, overtaken, or a retransmission."""
+        if index > MAX_INDEX:
+            raise DropPacket("key-exhausted")
+        if index <= source.highest - REPEAT_WINDOW:
             raise DropPacket("reused-index")
-        sealed = self._rtp.seal(packet, header, source.base, index)
-        source.indices[slot] = index
-        source.tags[slot] = sealed[-self._tag :]
+        sealed = source.seal(packet, header, index)
+        slot, tag = index % REPEAT_WINDOW, sealed[self._tag :]
+        if index > source.highest:
+            source.skip_to(index)
+        # With one index and one key, equal tags are equal packets.
+        elif source.tags[slot] and source.tags[slot] != tag:
+            raise DropPacket("reused-index")
+        source.tags[slot] = tag
         return sealed
 
     def protect_rtcp(self, packet: bytes) -> bytes:
@@ -115,13 +138,10 @@ class Sender:
             DropPacket: `truncated` or `bad-version` (not an RTCP packet), `too-many-ssrcs`, `key-exhausted`.
         """
         ssrc = parse_rtcp(packet)
-        source = self._rtcp_sources.get(ssrc)
-        if source is None:
-            if len(self._rtcp_sources) >= MAX_SSRCS:
-                raise DropPacket("too-many-ssrcs")
-            source = self._rtcp.iv_base(ssrc), 0
-        base, index = source
+        index = self._rtcp_indices.get(ssrc, 0)
+        if index == 0 and len(self._rtcp_indices) >= MAX_SSRCS:
+            raise DropPacket("too-many-ssrcs")
         if index > MAX_RTCP_INDEX:
             raise DropPacket("key-exhausted")
-        self._rtcp_sources[ssrc] = base, index + 1
-        return self._rtcp.seal_rtcp(packet, base, index)
+        self._rtcp_indices[ssrc] = index + 1
+        return self._rtcp.seal_rtcp(packet, ssrc, index)

@@ -4,7 +4,7 @@ import struct
 
 from pylibsrtp import Policy, Session
 
-from stack.srtp import PROFILES, Receiver, Sender
+from stack.srtp import AES_256_CM_HMAC_SHA1_32, AES_256_CM_HMAC_SHA1_80, PROFILES, Receiver, Sender
 
 LIBSRTP_PROFILES = {
     0x0001: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
@@ -12,16 +12,26 @@ LIBSRTP_PROFILES = {
     0x0007: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
     0x0008: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
+EVERY_PROFILE = (*PROFILES, AES_256_CM_HMAC_SHA1_80, AES_256_CM_HMAC_SHA1_32)  # as `Sender` takes them
 SSRC = 0x12345678
 
 
+def profile_of(profile):
+    return PROFILES.get(profile, profile)
+
+
 def keys(profile_id):
-    profile = PROFILES[profile_id]
+    profile = profile_of(profile_id)
     return bytes(range(profile.key_length)), bytes(range(100, 100 + profile.salt_length))
 
 
 def pair(profile_id, **options):
     return Sender(profile_id, *keys(profile_id)), Receiver(profile_id, *keys(profile_id), **options)
+
+
+def extension_pair(profile_id, ids):
+    make = keys(profile_id)
+    return Sender(profile_id, *make, encrypted_extensions=ids), Receiver(profile_id, *make, encrypted_extensions=ids)
 
 
 def libsrtp(profile_id, *, inbound):
@@ -32,12 +42,12 @@ def libsrtp(profile_id, *, inbound):
     return Session(policy)
 
 
-def rtp(sequence, payload=b"payload", *, ssrc=SSRC, csrcs=(), extension=None, payload_type=96):
+def rtp(sequence, payload=b"payload", *, ssrc=SSRC, csrcs=(), extension=None, payload_type=96, form=0xBEDE):
     first = 0x80 | len(csrcs) | (0x10 if extension is not None else 0)
     packet = struct.pack("!BBHLL", first, payload_type, sequence & 0xFFFF, 1000, ssrc)
     packet += b"".join(struct.pack("!L", csrc) for csrc in csrcs)
     if extension is not None:
-        packet += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension
+        packet += struct.pack("!HH", form, len(extension) // 4) + extension
     return packet + payload
 
 

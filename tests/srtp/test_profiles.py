@@ -1,9 +1,20 @@
 """Profiles and the split of exported keying material: RFC 5764 section 4.2."""
 
+from dataclasses import replace
+
 import pytest
 
 from stack.core import LocalError
-from stack.srtp import PROFILES, Receiver, Sender, keying_material_length, split_keying_material
+from stack.srtp import (
+    AES_256_CM_HMAC_SHA1_32,
+    AES_256_CM_HMAC_SHA1_80,
+    ALL_PROFILES,
+    PROFILES,
+    Receiver,
+    Sender,
+    keying_material_length,
+    split_keying_material,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +26,26 @@ def test_the_table(profile_id, key, salt, tag, rtcp_tag):
     assert (p.key_length, p.salt_length, p.tag_length, p.rtcp_tag_length) == (key, salt, tag, rtcp_tag)
     assert p.profile_id == profile_id
     assert keying_material_length(profile_id) == 2 * (key + salt)
+
+
+def test_the_profiles_that_dtls_has_no_number_for():
+    for profile, tag in ((AES_256_CM_HMAC_SHA1_80, 10), (AES_256_CM_HMAC_SHA1_32, 4)):
+        assert (profile.key_length, profile.salt_length, profile.tag_length, profile.rtcp_tag_length) == (
+            32,
+            14,
+            tag,
+            10,
+        )
+        assert profile.profile_id is None
+        assert profile not in PROFILES.values()
+        assert keying_material_length(profile) == 92
+        assert len(split_keying_material(profile, bytes(92), True)[0]) == 32
+    assert len(ALL_PROFILES) == len(PROFILES) + 2
+
+
+def test_a_profile_of_ones_own_is_refused():
+    with pytest.raises(LocalError, match="mine is not one of"):
+        Sender(replace(PROFILES[1], name="mine", tag_length=0), bytes(16), bytes(14))
 
 
 @pytest.mark.parametrize("profile_id", PROFILES)

@@ -5,14 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.core import DropPacket
-from stack.srtp import PROFILES
 from stack.srtp.packet import MAX_INDEX, MAX_RTCP_INDEX, MAX_SSRCS, packet_index
 from stack.srtp.receiver import REPLAY_WINDOW
 from stack.srtp.sender import REPEAT_WINDOW
 
-from .support import SSRC, pair, rtcp, rtp
+from .support import EVERY_PROFILE, SSRC, pair, profile_of, rtcp, rtp
 
-ALL = pytest.mark.parametrize("profile_id", PROFILES)
+ALL = pytest.mark.parametrize("profile_id", EVERY_PROFILE, ids=lambda p: profile_of(p).name)
 
 
 def dropped(transform, packet):
@@ -24,7 +23,7 @@ def dropped(transform, packet):
 @ALL
 def test_there_and_back(profile_id):
     sender, receiver = pair(profile_id)
-    profile = PROFILES[profile_id]
+    profile = profile_of(profile_id)
     for packet in (rtp(1), rtp(2, b""), rtp(3, csrcs=(1, 2)), rtp(4, extension=bytes(8)), rtp(5, extension=b"")):
         sealed = sender.protect(packet)
         assert len(sealed) == len(packet) + profile.tag_length
@@ -184,6 +183,37 @@ def test_two_packets_never_share_an_index(profile_id):
     assert sender.protect(rtp(2))
 
 
+def test_numbers_left_out_by_a_jump_are_free_and_those_before_it_are_not():
+    sender, receiver = pair(7, replay_window=REPEAT_WINDOW)
+    for n in range(100):
+        receiver.unprotect(sender.protect(rtp(n)))
+    receiver.unprotect(sender.protect(rtp(REPEAT_WINDOW + 50)))
+    assert dropped(sender.protect, rtp(99, b"another")) == "reused-index"
+    assert dropped(sender.protect, rtp(50, b"another")) == "reused-index"
+    assert dropped(sender.protect, rtp(REPEAT_WINDOW + 50, b"another")) == "reused-index"
+    for n in (100, REPEAT_WINDOW, REPEAT_WINDOW + 49):  # the last two stand in the places of 0 and 49
+        assert receiver.unprotect(sender.protect(rtp(n))) == rtp(n)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-2100, 2100), st.integers(0, 1)), min_size=1, max_size=40))
+def test_no_index_is_ever_used_for_two_packets(steps):
+    sender, _ = pair(7)
+    at, sent = 0x10000 - 5000, {}
+    sender.protect(rtp(at, b"0"))
+    sent[at] = b"0"
+    for step, payload in steps:
+        index, content = max(at + step, 0x8000), b"%d" % payload
+        try:
+            sender.protect(rtp(index, content))
+        except DropPacket as drop:
+            unsafe = sent.get(index, content) != content or index <= at - REPEAT_WINDOW
+            assert (drop.reason, unsafe) == ("reused-index", True)  # noqa: PT017  both ways out are checked
+            continue
+        assert sent.setdefault(index, content) == content
+        at = max(at, index)
+
+
 @ALL
 def test_each_source_has_its_own_indices(profile_id):
     sender, receiver = pair(profile_id)
@@ -215,8 +245,7 @@ def test_keys_wear_out():
     assert dropped(sender.protect, rtp(0)) == "key-exhausted"
     assert dropped(receiver.unprotect, rtp(0, bytes(10))) == "key-exhausted"
     sender.protect_rtcp(rtcp())
-    base, _ = sender._rtcp_sources[SSRC]
-    sender._rtcp_sources[SSRC] = base, MAX_RTCP_INDEX
+    sender._rtcp_indices[SSRC] = MAX_RTCP_INDEX
     assert receiver.unprotect_rtcp(sender.protect_rtcp(rtcp())) == rtcp()
     assert dropped(sender.protect_rtcp, rtcp()) == "key-exhausted"
 
@@ -225,7 +254,7 @@ def test_srtcp_without_encryption_is_only_checked():
     sender, receiver = pair(1)
     cipher = sender._rtcp
     clear = rtcp(b"readable") + (5).to_bytes(4, "big")
-    tag = cipher._digest(clear)[:10]
+    tag = cipher._mac_of(clear)
     assert receiver.unprotect_rtcp(clear + tag) == rtcp(b"readable")
     assert dropped(receiver.unprotect_rtcp, clear + bytes(10)) == "replayed"
     clear = clear[:-1] + b"\x06"
@@ -235,7 +264,7 @@ def test_srtcp_without_encryption_is_only_checked():
 @ALL
 def test_the_other_direction_has_other_keys(profile_id):
     sender, _ = pair(profile_id)
-    profile = PROFILES[profile_id]
+    profile = profile_of(profile_id)
     receiver = type(pair(profile_id)[1])(profile_id, bytes(profile.key_length), bytes(profile.salt_length))
     assert dropped(receiver.unprotect, sender.protect(rtp(1))) == "bad-tag"
     assert dropped(receiver.unprotect_rtcp, sender.protect_rtcp(rtcp())) == "bad-tag"
@@ -285,7 +314,7 @@ def test_a_packet_without_room_for_its_tag_is_truncated(profile_id):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(PROFILES)), st.binary(max_size=120), st.booleans())
+@given(st.sampled_from(EVERY_PROFILE), st.binary(max_size=120), st.booleans())
 def test_any_bytes_are_dropped(profile_id, data, valid_version):
     _, receiver = pair(profile_id)
     data = b"\x80" + data if valid_version else data
