@@ -124,12 +124,11 @@ class RTCDataChannel(EventTarget):
             self.dropped += 1
 
     def check_threshold(self) -> bool:
-        """Fire `bufferedamountlow` if the buffer fell to the threshold since the last send; return whether it did."""
+        """Fire `bufferedamountlow` if what is buffered fell to the threshold; return whether anybody heard."""
         if self.bufferedAmount > self._threshold:
             return False
         self.above_threshold = False
-        self.dispatch("bufferedamountlow")
-        return not self.above_threshold
+        return self.dispatch("bufferedamountlow")
 
     def _on_new_listener(self, event: str, _listener: Any) -> None:
         if event == "message" and not self._listening:

@@ -269,9 +269,9 @@ class RTCPeerConnection(EventTarget):
         """Fire `bufferedamountlow` where it is due; return whether a handler may have sent something."""
         fired = False
         for channel in list(self._draining):
-            if channel.check_threshold():
+            fired = channel.check_threshold() or fired
+            if not channel.above_threshold:  # a handler may have filled it again
                 self._draining.discard(channel)
-                fired = True
         return fired
 
     def _on_message(self, event: datachannel.MessageReceived) -> None:

@@ -165,6 +165,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
     ) -> datachannel.Channel:
         """Open a data channel (W3C createDataChannel); `max_packet_life_time` is in milliseconds."""
         self._check_open()
+        self.transport.stir()
         channel = self.transport.channels.open(
             label,
             protocol=protocol,
@@ -291,6 +292,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         now = self._clamp(now)
         if self.session.remote is None:
             raise InvalidStateError("set the remote description before adding candidates")
+        self.transport.stir()
         if not candidate:
             if self.transport.ice_state != "closed":
                 self.transport.ice.end_of_remote_candidates(now)
@@ -308,6 +310,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         self.transport.ice.add_remote_candidate(to_ice(parsed), now)
 
     def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
+        self.transport.stir()
         remote = applied.remote
         if remote is not None and self.transport.ice_state != "closed":
             self._apply_transport(applied, remote, now)
@@ -342,6 +345,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if self._gathering_ended(now):
             return
         self.transport.ice.add_local_address(address, self._clamp(now), interface=interface)
+        self.transport.stir()
         self._take_transport_events()
 
     def add_stun_server(self, address: Address, now: float) -> None:
@@ -353,6 +357,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if self._gathering_ended(now):
             return
         self.transport.ice.add_stun_server(address, self._clamp(now))
+        self.transport.stir()
         self._take_transport_events()
 
     def end_local_addresses(self, now: float) -> None:
@@ -360,6 +365,7 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         if self._gathering_ended(now):
             return
         self.transport.ice.end_local_addresses(self._clamp(now))
+        self.transport.stir()
         self._take_transport_events()
 
     def _gathering_ended(self, now: float) -> bool:
@@ -582,18 +588,4 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
     def _new_transceiver(self, kind: str, direction: str) -> Transceiver:
         if len(self.session.transceivers) >= MAX_TRANSCEIVERS:
             raise OperationError(f"more than {MAX_TRANSCEIVERS} transceivers")
-        random = self._random_bytes
-        return Transceiver(
-            kind,
-            direction,
-            stream_id=_uuid(random),
-            track_id=_uuid(random),
-            ssrc=int.from_bytes(random(4), "big") or 1,
-            rtx_ssrc=int.from_bytes(random(4), "big") or 2,
-            timestamp_offset=int.from_bytes(random(4), "big"),
-        )
-
-
-def _uuid(random_bytes: RandomBytes) -> str:
-    text = random_bytes(16).hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return Transceiver.create(kind, direction, self._random_bytes)

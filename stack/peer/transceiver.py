@@ -1,9 +1,10 @@
 """A transceiver: one m-section's sender and receiver (RFC 8829 section 3.4)."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from .. import rtp
+from ..core import RandomBytes
 from .codecs import CODECS, Codec, NegotiatedCodec
 
 DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -86,3 +87,21 @@ class Transceiver:
     def __post_init__(self) -> None:
         if not self.preferences:
             self.preferences = list(CODECS[self.kind])
+
+    @classmethod
+    def create(cls, kind: str, direction: str, random_bytes: RandomBytes) -> Self:
+        """Make a transceiver with random identifiers (RFC 3550 section 8.1 for the SSRCs)."""
+        return cls(
+            kind,
+            direction,
+            stream_id=_uuid(random_bytes),
+            track_id=_uuid(random_bytes),
+            ssrc=int.from_bytes(random_bytes(4), "big") or 1,
+            rtx_ssrc=int.from_bytes(random_bytes(4), "big") or 2,
+            timestamp_offset=int.from_bytes(random_bytes(4), "big"),
+        )
+
+
+def _uuid(random_bytes: RandomBytes) -> str:
+    text = random_bytes(16).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

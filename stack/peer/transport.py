@@ -111,6 +111,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self.dtls: dtls.Connection | None = None
         self.sctp: sctp.Association | None = None
         self.channels = datachannel.Endpoint()
+        self._layers: list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint]
+        self._layers = [self.ice, self.channels]
+        self._stirred = True
         self.dtls_state = "new"
         self.ice_state = "new"
         self._dtls_started = False
@@ -140,6 +143,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             remote_fingerprints=list(fingerprints),
             keylog=self._configuration.keylog,
         )
+        self._layers.append(self.dtls)
+        self._stirred = True
         self.channels.set_role(is_dtls_client=role == "client")
         for data in self._early_dtls:
             self.dtls.receive_datagram(data, now)
@@ -160,6 +165,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.sctp = sctp.Association(
                 random_bytes=self._random_bytes, config=self._configuration.sctp_for(remote_port)
             )
+            self._layers.append(self.sctp)
+            self._stirred = True
             if self.dtls_state == "connected":
                 self.sctp.associate(now)
 
@@ -183,6 +190,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
         self.channels.close_channel(channel, self._clamp(now))
+        self._stirred = True
         if self.sctp is None:  # nothing was sent: it is closed already, and no packet will come that says so
             self._take_channel_events()
 
@@ -217,6 +225,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         now = self._clamp(now)
         if self._closed:
             return
+        self._stirred = True
         data = datagram.data
         kind = classify(data)
         if kind == STUN:
@@ -310,6 +319,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._media_out.clear()
         if self.dtls is not None:
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
+        if out:
+            self._stirred = True  # what has left may have ended something: a queue, a stream, the association
         return out
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
@@ -327,8 +338,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
         now = self._clamp(now)
         if self._closed:
             return
-        for machine in self._machines():
+        for machine in self._layers:
             machine.handle_timer(now)
+        self._stirred = True
         self._pump(now)
 
     def next_timer(self) -> float | None:
@@ -336,22 +348,11 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if self._closed:
             return None
         deadline: float | None = None
-        for machine in self._machines():
+        for machine in self._layers:
             due = machine.next_timer()
             if due is not None and (deadline is None or due < deadline):
                 deadline = due
         return deadline
-
-    def _machines(self) -> list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint]:
-        machines: list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint] = [
-            self.ice,
-            self.channels,
-        ]
-        if self.dtls is not None:
-            machines.append(self.dtls)
-        if self.sctp is not None:
-            machines.append(self.sctp)
-        return machines
 
     def _after_ice(self, now: float) -> None:
         while (event := self.ice.next_event()) is not None:
@@ -381,13 +382,20 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.dtls_state = state
             self._events.append(DtlsStateChanged(state, error))
 
+    def stir(self) -> None:
+        """Say that a layer was given a command from outside, so that the next poll looks at what came of it."""
+        self._stirred = True
+
     def poll(self, now: float) -> None:
-        """Move what happened inside to where `next_event` finds it; call it after giving a layer a command."""
+        """Move what happened inside to where `next_event` finds it; costs nothing when nothing has."""
         now = self._clamp(now)
         if not self._closed:
             self._pump(now)
 
     def _pump(self, now: float) -> None:
+        if not self._stirred:
+            return
+        self._stirred = False
         self._after_ice(now)
         connection = self.dtls
         if connection is None:
@@ -440,6 +448,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 association.reset_streams(resets, now)
             except LocalError:  # it is ending, and every stream with it
                 self._dropped["reset-without-association"] += 1
+            self._stirred = True  # a stream with nothing to send may be reset by now
 
     def _push_messages(self, association: sctp.Association, now: float) -> None:
         for message in self.channels.datagrams_to_send(now):
