@@ -16,6 +16,12 @@ MAGIC_COOKIE = 0x2112A442
 MAX_TEXT = 763
 """Bytes of a text attribute: REALM, NONCE and SOFTWARE are the longest ones (RFC 8489 section 14.9)."""
 
+MAX_DOMAIN = 255
+"""Bytes of ALTERNATE-DOMAIN (RFC 8489 section 14.16)."""
+MAX_ALGORITHMS = 16
+"""Entries in PASSWORD-ALGORITHMS. Two exist; this keeps the work per datagram small."""
+USERHASH_SIZE = 32
+
 _COOKIE_BYTES = MAGIC_COOKIE.to_bytes(4, "big")
 _FAMILY_IPV4 = 1
 _FAMILY_IPV6 = 2
@@ -25,6 +31,7 @@ _ADDRESS6_HEAD = Struct("!xBH")
 _ADDRESS6_SIZE = 20
 _U32 = Struct("!L")
 _U64 = Struct("!Q")
+_ALGORITHM = Struct("!HH")
 
 
 class ErrorCode(NamedTuple):
@@ -32,6 +39,18 @@ class ErrorCode(NamedTuple):
 
     code: int
     reason: str
+
+
+class PasswordAlgorithm(NamedTuple):
+    """One entry of PASSWORD-ALGORITHMS: RFC 8489 section 14.11.
+
+    Args:
+        number: From the registry in RFC 8489 section 18.5.
+        parameters: None of the known algorithms has any.
+    """
+
+    number: int
+    parameters: bytes = b""
 
 
 # NAT and peer addresses come back in every message of a session; the bound is for servers that see many.
@@ -175,3 +194,71 @@ def decode_types(value: bytes, _: bytes) -> tuple[int, ...]:
 def encode_types(types: tuple[int, ...], _: bytes) -> bytes:
     """Write UNKNOWN-ATTRIBUTES."""
     return b"".join(attribute_type.to_bytes(2, "big") for attribute_type in types)
+
+
+def decode_algorithms(value: bytes, _: bytes) -> tuple[PasswordAlgorithm, ...]:
+    """Read PASSWORD-ALGORITHMS."""
+    found: list[PasswordAlgorithm] = []
+    offset, size = 0, len(value)
+    while offset < size:
+        if len(found) == MAX_ALGORITHMS or offset + 4 > size:
+            raise ParseError("bad-attribute", "not a list of password algorithms")
+        number, length = _ALGORITHM.unpack_from(value, offset)
+        end = offset + 4 + length
+        if end > size:
+            raise ParseError("bad-attribute", "algorithm parameters are truncated")
+        found.append(PasswordAlgorithm(number, value[offset + 4 : end]))
+        offset = end + (-length & 3)
+    return tuple(found)
+
+
+def encode_algorithms(algorithms: tuple[PasswordAlgorithm, ...], _: bytes) -> bytes:
+    """Write PASSWORD-ALGORITHMS."""
+    if len(algorithms) > MAX_ALGORITHMS:
+        raise LocalError(f"{len(algorithms)} password algorithms are too many")
+    return b"".join(
+        _ALGORITHM.pack(number, len(parameters)) + parameters + bytes(-len(parameters) & 3)
+        for number, parameters in algorithms
+    )
+
+
+def decode_algorithm(value: bytes, transaction_id: bytes) -> PasswordAlgorithm:
+    """Read PASSWORD-ALGORITHM."""
+    algorithms = decode_algorithms(value, transaction_id)
+    if len(algorithms) != 1:
+        raise ParseError("bad-attribute", "not one password algorithm")
+    return algorithms[0]
+
+
+def encode_algorithm(algorithm: PasswordAlgorithm, transaction_id: bytes) -> bytes:
+    """Write PASSWORD-ALGORITHM."""
+    return encode_algorithms((algorithm,), transaction_id)
+
+
+def decode_userhash(value: bytes, _: bytes) -> bytes:
+    """Read USERHASH."""
+    if len(value) != USERHASH_SIZE:
+        raise ParseError("bad-attribute", "not 32 bytes")
+    return value
+
+
+def encode_userhash(value: bytes, _: bytes) -> bytes:
+    """Write USERHASH."""
+    if len(value) != USERHASH_SIZE:
+        raise LocalError("USERHASH has 32 bytes")
+    return value
+
+
+def decode_domain(value: bytes, _: bytes) -> str:
+    """Read ALTERNATE-DOMAIN."""
+    if len(value) > MAX_DOMAIN:
+        raise ParseError("bad-attribute", "domain too long")
+    return value.decode("ascii")
+
+
+def encode_domain(domain: str, _: bytes) -> bytes:
+    """Write ALTERNATE-DOMAIN."""
+    value = domain.encode("ascii")
+    if len(value) > MAX_DOMAIN:
+        raise LocalError("a domain has at most 255 characters")
+    return value

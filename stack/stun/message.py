@@ -12,7 +12,7 @@ from zlib import crc32
 
 from ..core import Address, LocalError, ParseError
 from . import attributes as wire
-from .attributes import MAGIC_COOKIE, ErrorCode
+from .attributes import MAGIC_COOKIE, ErrorCode, PasswordAlgorithm
 
 BINDING: Final = 0x001  # RFC 8489 section 18.2
 HEADER_SIZE: Final = 20
@@ -136,6 +136,11 @@ class Attributes(TypedDict, total=False):
     software: str | None
     ice_controlled: int | None
     ice_controlling: int | None
+    password_algorithm: PasswordAlgorithm | None
+    userhash: bytes | None
+    password_algorithms: tuple[PasswordAlgorithm, ...] | None
+    alternate_domain: str | None
+    alternate_server: Address | None
 
 
 @dataclass(slots=True, init=False)
@@ -176,10 +181,15 @@ class Message:
     unknown_attributes = Attribute(0x000A, wire.decode_types, wire.encode_types)
     realm = Attribute(0x0014, wire.decode_text, wire.encode_text)
     nonce = Attribute(0x0015, wire.decode_text, wire.encode_text)
+    password_algorithm = Attribute(0x001D, wire.decode_algorithm, wire.encode_algorithm)
+    userhash = Attribute(0x001E, wire.decode_userhash, wire.encode_userhash)
     xor_mapped_address = Attribute(0x0020, wire.decode_xor_address, wire.encode_xor_address)
     priority = Attribute(0x0024, wire.decode_u32, wire.encode_u32)
     use_candidate = Flag(0x0025, wire.decode_flag, wire.encode_flag)
+    password_algorithms = Attribute(0x8002, wire.decode_algorithms, wire.encode_algorithms)
+    alternate_domain = Attribute(0x8003, wire.decode_domain, wire.encode_domain)
     software = Attribute(0x8022, wire.decode_text, wire.encode_text)
+    alternate_server = Attribute(0x8023, wire.decode_mapped_address, wire.encode_mapped_address)
     ice_controlled = Attribute(0x8029, wire.decode_u64, wire.encode_u64)
     ice_controlling = Attribute(0x802A, wire.decode_u64, wire.encode_u64)
 
@@ -351,5 +361,9 @@ def _protect(message_type: int, transaction_id: bytes, body: bytes, key: bytes, 
 
 
 def is_stun(data: bytes) -> bool:
-    """Tell quickly whether a datagram looks like STUN: RFC 8489 section 5, RFC 7983 section 7."""
+    """Tell quickly whether a datagram is to be taken for STUN.
+
+    First bytes 4 to 63 are legal STUN (RFC 8489 section 5), of methods from 0x100 on, but where protocols share a
+    port RFC 7983 section 7 gives them to others.
+    """
     return len(data) >= HEADER_SIZE and data[0] < 4 and data[4:8] == b"\x21\x12\xa4\x42"

@@ -5,7 +5,23 @@ import struct
 import pytest
 
 from stack.core import LocalError, ParseError
-from stack.stun import BINDING, MAGIC_COOKIE, MAX_ATTRIBUTES, MAX_TEXT, RC, Class, Client, Message, TimedOut
+from stack.stun import (
+    BINDING,
+    MAGIC_COOKIE,
+    MAX_ALGORITHMS,
+    MAX_ATTRIBUTES,
+    MAX_BUFFERED,
+    MAX_DOMAIN,
+    MAX_TEXT,
+    MAX_URI,
+    RC,
+    Class,
+    Client,
+    Deframer,
+    Message,
+    TimedOut,
+    parse_uri,
+)
 from stack.testing import seeded_random_bytes
 
 from .support import TRANSACTION_ID
@@ -44,4 +60,42 @@ def transmissions():
     assert client.next_event() == TimedOut()
 
 
-LIMITS = {"MAX_ATTRIBUTES": attributes_per_message, "MAX_TEXT": bytes_of_text, "RC": transmissions}
+def password_algorithms():
+    assert len(Message.parse(raw([(0x8002, b"\0\2\0\0" * MAX_ALGORITHMS)])).password_algorithms) == MAX_ALGORITHMS
+    with pytest.raises(ParseError) as caught:
+        Message.parse(raw([(0x8002, b"\0\2\0\0" * (MAX_ALGORITHMS + 1))]))
+    assert caught.value.reason == "bad-attribute"
+
+
+def bytes_of_a_domain():
+    assert Message.parse(raw([(0x8003, b"x" * MAX_DOMAIN)])).alternate_domain == "x" * MAX_DOMAIN
+    with pytest.raises(ParseError) as caught:
+        Message.parse(raw([(0x8003, b"x" * (MAX_DOMAIN + 1))]))
+    assert caught.value.reason == "bad-attribute"
+
+
+def bytes_of_a_stream():
+    deframer = Deframer()
+    assert deframer.push(b"\0\1\xff\xfc" + bytes(65547)) == []
+    assert MAX_BUFFERED - 32 < deframer.buffered <= MAX_BUFFERED
+    assert len(deframer.push(bytes(1))) == 1
+    assert deframer.buffered == 0
+
+
+def length_of_a_uri():
+    name = "a" * (MAX_URI - len("stun:"))
+    assert parse_uri(f"stun:{name}").host == name
+    with pytest.raises(ParseError) as caught:
+        parse_uri(f"stun:{name}a")
+    assert caught.value.reason == "not-a-stun-uri"
+
+
+LIMITS = {
+    "MAX_ATTRIBUTES": attributes_per_message,
+    "MAX_TEXT": bytes_of_text,
+    "RC": transmissions,
+    "MAX_ALGORITHMS": password_algorithms,
+    "MAX_DOMAIN": bytes_of_a_domain,
+    "MAX_BUFFERED": bytes_of_a_stream,
+    "MAX_URI": length_of_a_uri,
+}

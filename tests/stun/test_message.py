@@ -234,6 +234,7 @@ def test_is_stun():
     assert is_stun(GOOD)
     assert not is_stun(b"")
     assert not is_stun(GOOD[:19])
+    assert not is_stun(Message(0x100, Class.REQUEST, GOOD[8:20]).serialize())  # STUN, but RFC 7983's for others
     assert not is_stun(b"\x16" + GOOD[1:])
     assert not is_stun(GOOD[:4] + b"\0" + GOOD[5:])
 

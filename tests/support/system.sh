@@ -8,6 +8,9 @@ LOG=build/apt.log
 NEEDS="
 chromium,chromium-browser,google-chrome chromium
 libatomic.so.1                          libatomic1
+openssl                                 openssl
+gnutls-cli                              gnutls-bin
+turnserver                              coturn
 "
 
 found() {
