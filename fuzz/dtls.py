@@ -46,6 +46,16 @@ def check_message(data: bytes) -> None:
         raise AssertionError(f"{message} does not survive")
 
 
+def check_alpn(data: bytes) -> None:
+    """Names of application protocols parse, or raise ParseError; none is empty, and they survive serialize."""
+    try:
+        names = messages.parse_alpn(data)
+    except ParseError:
+        return
+    if not names or not all(names) or messages.serialize_alpn(names) != data:
+        raise AssertionError(f"{names} does not survive")
+
+
 def check_fragments(data: bytes) -> None:
     """Only ParseError and DropPacket, memory stays bounded, messages come out in order and complete."""
     try:
@@ -117,6 +127,7 @@ def check_connected(data: bytes) -> None:
 
 TARGETS = {
     "dtls-message": check_message,
+    "dtls-alpn": check_alpn,
     "dtls-fragments": check_fragments,
     "dtls-new": check_new,
     "dtls-connected": check_connected,

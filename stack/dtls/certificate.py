@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from ..core import LocalError, ParseError, RandomBytes
 from ..core.crypto import (
@@ -16,6 +16,7 @@ from ..core.crypto import (
     public_key_of_certificate,
     self_signed_certificate,
 )
+from .suites import GROUPS, MIN_RSA_BITS, curve_of, is_strong
 
 _DAY: Final = 86400.0
 # RFC 8122 section 5; SHA-1 and MD5 are absent on purpose (RFC 8827 section 6.5 wants SHA-256).
@@ -65,6 +66,13 @@ def check_fingerprints(der: bytes, fingerprints: Sequence[Fingerprint]) -> str |
 class Certificate:
     """A certificate with its private key.
 
+    Args:
+        der: The certificate.
+        private_key: ECDSA on P-256 or P-384, RSA of at least 2048 bits, or Ed25519.
+
+    Raises:
+        LocalError: If the key is of another kind.
+
     Attributes:
         der: The certificate in DER.
         expires: End of its validity, seconds since the epoch.
@@ -73,25 +81,37 @@ class Certificate:
     __slots__ = ("der", "expires", "private_key")
 
     def __init__(self, der: bytes, private_key: PrivateKey) -> None:
+        if not is_strong(private_key):
+            raise LocalError(f"RSA keys need {MIN_RSA_BITS} bits")
+        if curve_of(private_key) not in {None, *GROUPS.values()}:
+            raise LocalError(f"no peer needs to know {curve_of(private_key)}")
         self.der = der
         self.private_key = private_key
         self.expires = certificate_expiry(der)
 
     @classmethod
-    def generate(cls, random_bytes: RandomBytes, *, now_unix: float, days: int = 30) -> "Certificate":
-        """Make a self-signed certificate with an ECDSA key on P-256, RFC 8827 section 6.5.
+    def generate(
+        cls,
+        random_bytes: RandomBytes,
+        *,
+        now_unix: float,
+        days: int = 30,
+        curve: Literal["secp256r1", "secp384r1"] = "secp256r1",
+    ) -> "Certificate":
+        """Make a self-signed certificate with an ECDSA key, by default on P-256: RFC 8827 section 6.5.
 
         Args:
             random_bytes: Source of the key and of the names.
             now_unix: Seconds since the epoch. Validity begins a day earlier, for peers whose clocks are behind.
             days: Validity from now.
+            curve: Of the key.
 
         Raises:
             LocalError: If `days` is not positive.
         """
         if days <= 0:
             raise LocalError(f"days must be positive, not {days}")
-        key = generate_ec_key(random_bytes)
+        key = generate_ec_key(random_bytes, curve)
         # A random name, so that the certificate tells nothing about who made it (RFC 8827 section 6.5).
         der = self_signed_certificate(
             key,
@@ -118,6 +138,10 @@ class Certificate:
         if not matches:
             raise LocalError("certificate and private key do not belong together")
         return cls(der, key)
+
+    def expired(self, now_unix: float) -> bool:
+        """Tell whether the validity is over at `now_unix`, seconds since the epoch (W3C RTCCertificate.expires)."""
+        return now_unix >= self.expires
 
     def fingerprint(self, algorithm: str = "sha-256") -> Fingerprint:
         """Return the certificate's fingerprint."""

@@ -14,8 +14,10 @@ from .messages import (
     HelloVerifyRequest,
     ServerHello,
     ServerKeyExchange,
+    parse_alpn,
     parse_use_srtp,
     parse_vector8_extension,
+    serialize_alpn,
     serialize_u16s,
     serialize_use_srtp,
     vector8,
@@ -64,6 +66,9 @@ class ClientHandshake(Handshake):
         }
         if self._config.srtp_profiles:
             extensions[ExtensionType.USE_SRTP] = serialize_use_srtp(self._config.srtp_profiles)
+        if self._config.alpn_protocols:
+            names = tuple(name.encode() for name in self._config.alpn_protocols)
+            extensions[ExtensionType.ALPN] = serialize_alpn(names)
         return extensions
 
     def _send_hello(self) -> None:
@@ -117,6 +122,15 @@ class ClientHandshake(Handshake):
             if len(profiles) != 1 or profiles[0] not in self._config.srtp_profiles or mki:
                 raise HandshakeFailure("illegal-srtp-profile")
             self.srtp_profile = profiles[0]
+        alpn = extensions.get(ExtensionType.ALPN)
+        if alpn is not None:
+            self.application_protocol = self._check_application_protocol(parse_alpn(alpn))
+
+    def _check_application_protocol(self, names: tuple[bytes, ...]) -> str:
+        ours = {name.encode(): name for name in self._config.alpn_protocols}
+        if len(names) != 1 or names[0] not in ours:  # RFC 7301 section 3.1: exactly one, of those offered
+            raise HandshakeFailure("illegal-application-protocol")
+        return ours[names[0]]
 
     def _on_certificate(self, message: Message) -> State:
         self._accept_certificate(message.body)
@@ -148,6 +162,8 @@ class ClientHandshake(Handshake):
     def _on_server_hello_done(self, message: Message) -> State:
         if message.body or self._key_exchange is None or self.suite is None:
             raise HandshakeFailure("decode-error", "server_hello_done: not empty")
+        if self._server_algorithms is None and self._config.require_certificate_request:
+            raise HandshakeFailure("no-certificate-request")
         self._record(message)
         premaster_secret = self._key_exchange.exchange(self._server_share)
         messages = []

@@ -34,6 +34,10 @@ class Config:
         max_timeout: Longest retransmission timeout, seconds.
         handshake_timeout: The handshake fails after this many seconds.
         require_extended_master_secret: Refuse peers without RFC 7627.
+        require_certificate_request: As client, refuse servers that do not ask for our certificate: both ends of WebRTC
+            authenticate each other (RFC 8827 section 6.5).
+        alpn_protocols: Application protocols in order of preference (RFC 7301), such as `webrtc` and `c-webrtc` of
+            RFC 8833; the server's order decides; empty for no ALPN.
         cookie_exchange: As server, make clients prove that they receive at their address (RFC 6347 section 4.2.1);
             needless behind ICE, and costs a round trip.
         replay_window: Records that may arrive late, in numbers below the highest received; at least 64.
@@ -54,6 +58,8 @@ class Config:
     max_timeout: float = 8.0
     handshake_timeout: float = 30.0
     require_extended_master_secret: bool = True
+    require_certificate_request: bool = True
+    alpn_protocols: tuple[str, ...] = ()
     cookie_exchange: bool = False
     replay_window: int = 256
     max_pending_application_data: int = MAX_PENDING_APPLICATION_DATA
@@ -69,6 +75,9 @@ class Config:
             raise LocalError(f"replay_window must be at least 64, not {self.replay_window}")
         _check_known("cipher suite", self.cipher_suites, CIPHER_SUITES)
         _check_known("group", self.groups, GROUPS)
+        for protocol in self.alpn_protocols:
+            if not 1 <= len(protocol.encode()) <= 255:  # RFC 7301 section 3.1
+                raise LocalError(f"the name of an application protocol has 1 to 255 bytes, not {protocol!r}")
 
 
 def _check_known(what: str, chosen: Sequence[int], known: Mapping[int, object]) -> None:

@@ -12,7 +12,7 @@ from .config import Closed, Config, Event, HandshakeCompleted
 from .flights import RETRANSMIT, FlightSender
 from .handshake import Handshake, HandshakeFailure
 from .reassembly import Fragment, Message, Reassembler, parse_fragments
-from .record import RecordReader, RecordWriter, new_writer
+from .record import RecordWriter, Unprotect, new_reader, new_writer
 from .server import ServerHandshake
 from .wire import (
     DTLS_1_0,
@@ -103,8 +103,9 @@ class Connection(Machine[bytes, bytes, Event]):
         self._repeat_on = -1  # message_seq whose repetition means that our flight was lost
         self._writers: list[RecordWriter] = [RecordWriter()]
         self._write_epoch = 0
-        self._unprotect: Callable[[bytes, int, int, int, int], bytes] = _no_keys_yet
+        self._unprotect: Unprotect = _no_keys_yet
         self._read_epoch = 0
+        self._read_keys: tuple[bytes, bytes] | None = None
         self._change_cipher_spec_seen = False
         self._held: list[bytes] = []
         self._future: list[bytes] = []
@@ -141,6 +142,11 @@ class Connection(Machine[bytes, bytes, Event]):
     def srtp_profile(self) -> int | None:
         """Negotiated SRTP protection profile, or None."""
         return self._handshake.srtp_profile
+
+    @property
+    def application_protocol(self) -> str | None:
+        """Application protocol negotiated by ALPN, or None."""
+        return self._handshake.application_protocol
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -367,6 +373,7 @@ class Connection(Machine[bytes, bytes, Event]):
         if epoch == 1 and self._read_epoch == 0:
             if len(self._future) < MAX_FUTURE_RECORDS:
                 self._future.append(record)
+                self._check_early_finished([record])
             else:
                 self.dropped["future-epoch-overflow"] += 1
         elif epoch == 0:
@@ -410,10 +417,31 @@ class Connection(Machine[bytes, bytes, Event]):
         self._change_cipher_spec_seen = True
         self._change_read_epoch(now)
 
+    def _check_early_finished(self, records: list[bytes]) -> None:
+        """Fail if a Finished that opens has the number of the message that is due: the peer has left that one out.
+
+        Mostly this is CertificateVerify. One that was only lost leaves a gap in the numbers, and is waited for.
+        """
+        ends, suite = self._read_keys, self._handshake.suite
+        if ends is None or suite is None or self._handshake.finished_is_due:
+            return
+        for record in records:
+            try:  # a reader of its own: the record is opened again when its epoch has begun
+                kind, _, number, _ = _unpack_header(record, 0)
+                content = new_reader(1, suite, *ends, 64)(record, 0, len(record), kind, number)
+                fragments = parse_fragments(content) if kind == _HANDSHAKE else []
+            except (DropPacket, ParseError):
+                continue
+            for fragment in fragments:
+                if fragment.type == HandshakeType.FINISHED and fragment.sequence == self._reassembler.next_sequence:
+                    self._fail(HandshakeFailure("unexpected-message", f"finished in {self._handshake.state}"))
+                    return
+
     def _change_read_epoch(self, now: float) -> None:
         if not self._change_cipher_spec_seen or self._read_epoch or not self._handshake.finished_is_due:
             return
         self._read_epoch = 1
+        self._read_keys = None
         self._reassembler.clear()  # nothing that came unprotected may become part of the Finished
         future, self._future = self._future, []
         for record in future:
@@ -475,6 +503,9 @@ class Connection(Machine[bytes, bytes, Event]):
         handshake = self._handshake
         if handshake.keys is not None and len(self._writers) == 1:
             self._install_keys()
+            self._check_early_finished(self._future)
+            if self._over:
+                return
         if handshake.suite is not None:
             self._writers[0].version = DTLS_1_2
         if handshake.flight is not None:
@@ -494,9 +525,10 @@ class Connection(Machine[bytes, bytes, Event]):
         if keys is None or suite is None:
             return
         ends = [(keys.client_key, keys.client_iv), (keys.server_key, keys.server_iv)]
-        ours, peers = ends if self._role == "client" else reversed(ends)
+        ours, peers = ends if self._role == "client" else ends[::-1]
         self._writers.append(new_writer(1, suite, *ours))
-        self._unprotect = RecordReader(1, suite, *peers, self._config.replay_window).unprotect
+        self._read_keys = peers
+        self._unprotect = new_reader(1, suite, *peers, self._config.replay_window)
 
     def _complete(self) -> None:
         suite, certificate = self._handshake.suite, self._handshake.peer_certificate

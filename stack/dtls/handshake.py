@@ -83,6 +83,7 @@ FAILURES: Final[dict[str, Alert]] = {
     "decode-error": Alert.DECODE_ERROR,
     "duplicate-extension": Alert.DECODE_ERROR,
     "fingerprint-mismatch": Alert.BAD_CERTIFICATE,
+    "illegal-application-protocol": Alert.ILLEGAL_PARAMETER,
     "illegal-cipher-suite": Alert.ILLEGAL_PARAMETER,
     "illegal-compression": Alert.ILLEGAL_PARAMETER,
     "illegal-group": Alert.ILLEGAL_PARAMETER,
@@ -90,6 +91,8 @@ FAILURES: Final[dict[str, Alert]] = {
     "illegal-signature-algorithm": Alert.ILLEGAL_PARAMETER,
     "illegal-srtp-profile": Alert.ILLEGAL_PARAMETER,
     "no-certificate": Alert.HANDSHAKE_FAILURE,
+    "no-certificate-request": Alert.HANDSHAKE_FAILURE,
+    "no-common-application-protocol": Alert.NO_APPLICATION_PROTOCOL,
     "no-common-cipher-suite": Alert.HANDSHAKE_FAILURE,
     "no-common-group": Alert.HANDSHAKE_FAILURE,
     "no-common-signature-algorithm": Alert.HANDSHAKE_FAILURE,
@@ -142,6 +145,7 @@ class Handshake(ABC):
         suite: The negotiated cipher suite, or None.
         keys: The key schedule once the master secret is known, or None.
         srtp_profile: The negotiated SRTP protection profile, or None.
+        application_protocol: The negotiated one of ALPN, or None.
         peer_certificate: The peer's certificate in DER, or None.
     """
 
@@ -161,6 +165,7 @@ class Handshake(ABC):
         self.suite: CipherSuite | None = None
         self.keys: KeySchedule | None = None
         self.srtp_profile: int | None = None
+        self.application_protocol: str | None = None
         self.peer_certificate: bytes | None = None
         self._certificate = certificate
         self._config = config

@@ -1,5 +1,6 @@
 """Codecs of the handshake messages (RFC 5246 section 7.4, RFC 6347 section 4.3.2, RFC 8422 section 5)."""
 
+import struct
 from dataclasses import dataclass, field
 
 from ..core import ParseError, Reader
@@ -25,7 +26,7 @@ def vector24(data: bytes) -> bytes:
 
 def serialize_u16s(numbers: tuple[int, ...]) -> bytes:
     """Return 16-bit numbers in network order, without a length."""
-    return b"".join(number.to_bytes(2, "big") for number in numbers)
+    return struct.pack(f"!{len(numbers)}H", *numbers)
 
 
 def parse_u16s(data: bytes) -> tuple[int, ...]:
@@ -34,11 +35,9 @@ def parse_u16s(data: bytes) -> tuple[int, ...]:
     Raises:
         ParseError: `truncated`.
     """
-    reader = Reader(data)
-    numbers = []
-    while reader.remaining:
-        numbers.append(reader.u16())
-    return tuple(numbers)
+    if len(data) % 2:
+        raise ParseError("truncated")
+    return struct.unpack(f"!{len(data) // 2}H", data)
 
 
 def parse_u16_vector(data: bytes) -> tuple[int, ...]:
@@ -69,6 +68,28 @@ def parse_use_srtp(data: bytes) -> tuple[tuple[int, ...], bytes]:
 def serialize_use_srtp(profiles: tuple[int, ...]) -> bytes:
     """Serialize use_srtp without an MKI."""
     return vector16(serialize_u16s(profiles)) + vector8(b"")
+
+
+def parse_alpn(data: bytes) -> tuple[bytes, ...]:
+    """Parse application_layer_protocol_negotiation (RFC 7301 section 3.1): names in order of preference.
+
+    Raises:
+        ParseError: `truncated`, `trailing-bytes`, or `bad-alpn` if there is no name, or an empty one.
+    """
+    reader = Reader(data)
+    inner = Reader(reader.vector16())
+    reader.expect_end()
+    names = []
+    while inner.remaining:
+        names.append(inner.vector8())
+    if not all(names) or not names:
+        raise ParseError("bad-alpn")
+    return tuple(names)
+
+
+def serialize_alpn(names: tuple[bytes, ...]) -> bytes:
+    """Serialize application_layer_protocol_negotiation."""
+    return vector16(b"".join(map(vector8, names)))
 
 
 def parse_vector8_extension(data: bytes) -> bytes:

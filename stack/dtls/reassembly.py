@@ -1,9 +1,11 @@
 """From handshake fragments to handshake messages in order (RFC 6347 sections 4.2.2 and 4.2.3)."""
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
-from ..core import DropPacket, ParseError, Reader
+from ..core import DropPacket, ParseError
+from .wire import FRAGMENT_HEADER_SIZE
 
 # A chain of RSA certificates fits in several times over; browsers' largest message is a 1.5 kB hello.
 MAX_HANDSHAKE_MESSAGE: Final = 16 * 1024
@@ -11,6 +13,10 @@ MAX_HANDSHAKE_MESSAGE: Final = 16 * 1024
 MAX_MESSAGES_AHEAD: Final = 8
 # 16 KiB cut for an MTU of 100 bytes makes about 220 pieces.
 MAX_FRAGMENTS_PER_MESSAGE: Final = 256
+
+_HEADER: Final = struct.Struct("!LHBHBH")  # type and length, message_seq, offset, fragment length: 24 bits as 8 and 16
+_pack_header = _HEADER.pack
+_unpack_header = _HEADER.unpack_from
 
 
 @dataclass(slots=True)
@@ -29,8 +35,8 @@ class Message:
 
     def serialize(self) -> bytes:
         """Return the message with the header of an unfragmented one, as it is hashed (RFC 6347 section 4.2.6)."""
-        size = len(self.body).to_bytes(3, "big")
-        return b"".join((bytes((self.type,)), size, self.sequence.to_bytes(2, "big"), bytes(3), size, self.body))
+        size = len(self.body)
+        return _pack_header(self.type << 24 | size, self.sequence, 0, 0, size >> 16, size & 0xFFFF) + self.body
 
 
 @dataclass(slots=True)
@@ -60,14 +66,20 @@ def parse_fragments(content: bytes) -> list[Fragment]:
     """
     if not content:
         raise ParseError("bad-fragment", "empty record")
-    reader = Reader(content)
+    size, at = len(content), 0
     fragments = []
-    while reader.remaining:
-        kind, length, sequence, offset = reader.u8(), reader.u24(), reader.u16(), reader.u24()
-        data = reader.vector24()
-        if offset + len(data) > length or (length and not data):
+    while at < size:
+        start = at + FRAGMENT_HEADER_SIZE
+        if start > size:
+            raise ParseError("truncated")
+        kind_and_length, sequence, offset_high, offset_low, count_high, count_low = _unpack_header(content, at)
+        length, offset, count = kind_and_length & 0xFFFFFF, offset_high << 16 | offset_low, count_high << 16 | count_low
+        at = start + count
+        if at > size:
+            raise ParseError("truncated")
+        if offset + count > length or (length and not count):
             raise ParseError("bad-fragment")
-        fragments.append(Fragment(kind, length, sequence, offset, data))
+        fragments.append(Fragment(kind_and_length >> 24, length, sequence, offset, content[start:at]))
     return fragments
 
 

@@ -15,15 +15,17 @@ from .messages import (
     HelloVerifyRequest,
     ServerHello,
     ServerKeyExchange,
+    parse_alpn,
     parse_u16_vector,
     parse_u16s,
     parse_use_srtp,
     parse_vector8_extension,
+    serialize_alpn,
     serialize_use_srtp,
     vector8,
 )
 from .reassembly import Message
-from .suites import CIPHER_SUITES, GROUPS, SIGNATURE_SCHEMES, CipherSuite, authentication_of
+from .suites import CIPHER_SUITES, GROUPS, SIGNATURE_SCHEMES, CipherSuite, authentication_of, curve_of
 from .wire import (
     DTLS_1_0,
     DTLS_1_2,
@@ -94,12 +96,22 @@ class ServerHandshake(Handshake):
         return constant_time_equal(hello.cookie, self._cookie)
 
     def _choose_suite(self, hello: ClientHello) -> CipherSuite:
+        self._check_curve(hello)
         authentication = authentication_of(self._certificate.private_key)
         for number in self._config.cipher_suites:
             suite = CIPHER_SUITES[number]
             if suite.authentication == authentication and number in hello.cipher_suites:
                 return suite
         raise HandshakeFailure("no-common-cipher-suite")
+
+    def _check_curve(self, hello: ClientHello) -> None:
+        """A client verifies signatures on the curves that it has offered: RFC 8422 section 5.1.1."""
+        curve = curve_of(self._certificate.private_key)
+        content = hello.extensions.get(ExtensionType.SUPPORTED_GROUPS)
+        if curve is None or content is None:
+            return
+        if curve not in (GROUPS.get(number) for number in parse_u16_vector(content)):
+            raise HandshakeFailure("no-common-group", f"our certificate is on {curve}")
 
     def _negotiate(self, hello: ClientHello) -> Extensions:
         """Return the ServerHello's extensions: only such as the client has offered."""
@@ -127,7 +139,17 @@ class ServerHandshake(Handshake):
             if self.srtp_profile is not None:
                 # An offered MKI is declined by not repeating it: RFC 5764 section 4.1.3.
                 answer[ExtensionType.USE_SRTP] = serialize_use_srtp((self.srtp_profile,))
+        alpn = offered.get(ExtensionType.ALPN)
+        if alpn is not None and self._config.alpn_protocols:
+            self.application_protocol = self._choose_application_protocol(parse_alpn(alpn))
+            answer[ExtensionType.ALPN] = serialize_alpn((self.application_protocol.encode(),))
         return answer
+
+    def _choose_application_protocol(self, offered: tuple[bytes, ...]) -> str:
+        for name in self._config.alpn_protocols:
+            if name.encode() in offered:
+                return name
+        raise HandshakeFailure("no-common-application-protocol")
 
     def _choose_group(self, hello: ClientHello) -> int:
         content = hello.extensions.get(ExtensionType.SUPPORTED_GROUPS)

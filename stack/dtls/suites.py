@@ -89,9 +89,14 @@ SIGNATURE_SCHEMES: Final[dict[int, SignatureScheme]] = {
 MIN_RSA_BITS: Final = 2048  # RFC 9325 section 4.5: smaller keys can be factored, and then a fingerprint proves nothing
 
 
-def is_strong(key: PublicKey) -> bool:
-    """Tell whether a peer's key is long enough to be trusted."""
+def is_strong(key: PublicKey | PrivateKey) -> bool:
+    """Tell whether a key is long enough to be trusted."""
     return key_kind(key) != "rsa" or getattr(key, "key_size", 0) >= MIN_RSA_BITS
+
+
+def curve_of(key: PrivateKey | PublicKey) -> str | None:
+    """Return the name of an elliptic curve key's curve, as in `GROUPS`, or None for other kinds of keys."""
+    return str(getattr(getattr(key, "curve", None), "name", "")) or None
 
 
 def authentication_of(key: PrivateKey | PublicKey) -> Authentication:

@@ -51,6 +51,7 @@ class ExtensionType(IntEnum):
     EC_POINT_FORMATS = 11  # RFC 8422 section 5.1.2
     SIGNATURE_ALGORITHMS = 13  # RFC 5246 section 7.4.1.4.1
     USE_SRTP = 14  # RFC 5764 section 4.1.1
+    ALPN = 16  # RFC 7301 section 3.1
     EXTENDED_MASTER_SECRET = 23  # RFC 7627 section 5.1
     SUPPORTED_VERSIONS = 43  # RFC 8446 section 4.2.1
     RENEGOTIATION_INFO = 0xFF01  # RFC 5746 section 3.2
@@ -87,6 +88,7 @@ class Alert(IntEnum):
     USER_CANCELED = 90
     NO_RENEGOTIATION = 100
     UNSUPPORTED_EXTENSION = 110
+    NO_APPLICATION_PROTOCOL = 120  # RFC 7301 section 3.2
 
 
 def alert_name(description: int) -> str:

@@ -3,9 +3,11 @@ import hashlib
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from stack import dtls
 from stack.core import LocalError
+from stack.core.crypto import self_signed_certificate
 from stack.testing import seeded_random_bytes
 
 from .support import NOW_UNIX, certificate
@@ -61,3 +63,17 @@ def test_pem():
 
 def test_repr_shows_the_fingerprint_only():
     assert repr(certificate()) == f"Certificate({certificate().fingerprint().value})"
+
+
+def test_expiry():
+    own = dtls.Certificate.generate(seeded_random_bytes(1), now_unix=NOW_UNIX, days=1)
+    assert [own.expired(NOW_UNIX + s) for s in (0, DAY - 1, DAY, DAY + 1)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [(rsa.generate_private_key(65537, 1024), "2048"), (ec.generate_private_key(ec.SECP521R1()), "521")]
+)
+def test_keys_that_peers_would_refuse(key, text):
+    der = self_signed_certificate(key, seeded_random_bytes(1), common_name="x", not_before=0.0, not_after=2e9)
+    with pytest.raises(LocalError, match=text):
+        dtls.Certificate(der, key)

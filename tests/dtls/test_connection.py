@@ -408,3 +408,18 @@ def test_start_twice():
     client.start(0)
     with pytest.raises(LocalError, match="begun"):
         client.start(0)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 700])
+def test_large_batches_of_any_sizes_keep_their_order(count):
+    client, server, link = connected()
+    sent = [bytes((n & 0xFF,)) * (n // 100 * 7 % 50) for n in range(count)]
+    for data in sent:
+        client.send(data, link.now)
+    numbers = []
+    for datagram in client.datagrams_to_send(link.now):
+        numbers.append(int.from_bytes(datagram[5:11], "big"))
+        server.receive_datagram(datagram, link.now)
+    assert numbers == list(range(numbers[0], numbers[0] + count))
+    assert server.take_application_data() == sent
+    assert not server.dropped

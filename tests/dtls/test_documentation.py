@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from stack.dtls.handshake import FAILURES
+from stack.dtls.handshake import FAILURES, TRANSITIONS
+
+from . import loss
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "layers" / "dtls.md").read_text()
@@ -30,3 +32,27 @@ def test_drop_reasons():
 def test_limits():
     limits = set(re.findall(r"^(MAX_\w+): Final", SOURCE, re.MULTILINE)) - {"MAX_PLAINTEXT"}
     assert set(re.findall(r"`(MAX_\w+)`", section("Limits"))) == limits
+
+
+def test_every_pattern_of_three_losses_completes_in_the_time_of_the_table():
+    assert loss.table() in section("What loss costs")
+
+
+def drawn(role):
+    """The states of one role as they are left, from the transition table."""
+    lines, state = [], {"client": "WAIT_SERVER_HELLO", "server": "WAIT_CLIENT_HELLO"}[role]
+    waiting, seen = [state], {state}
+    while waiting:
+        state = waiting.pop(0)
+        for message, targets in TRANSITIONS[state].items():
+            for target in targets:
+                lines.append(f"{state:<26}-- {message.name.lower():<20} --> {target}")
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
+    return "\n".join(lines)
+
+
+def test_state_diagrams():
+    for role in ("client", "server"):
+        assert drawn(role) in section("States"), "\n" + drawn(role)

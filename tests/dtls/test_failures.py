@@ -12,7 +12,17 @@ from stack.dtls.messages import CertificateMessage, ClientHello, ServerHello, Se
 from stack.dtls.wire import ExtensionType, HandshakeType
 from stack.testing import Link, seeded_random_bytes
 
-from .support import events_of, handshake_record, pair, plain_record, rewrite, started
+from .support import (
+    connect,
+    events_of,
+    handshake_record,
+    pair,
+    plain_record,
+    plaintext_kinds,
+    records_of,
+    rewrite,
+    started,
+)
 
 bytes_of = seeded_random_bytes("weak")
 HELLO, ANSWER = HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO
@@ -143,6 +153,41 @@ def test_violations(failing, reason, tampering):
     check(*pair(), failing, reason, rewrite(*tampering))
 
 
+def test_a_server_that_asks_for_no_certificate_is_refused():
+    def tamper(sender, index, data):
+        return [close_up(data, HandshakeType.CERTIFICATE_REQUEST)] if sender else [data]
+
+    check(*pair(), "client", "no-certificate-request", tamper)
+
+
+OFFER = dtls.Config(alpn_protocols=("webrtc", "c-webrtc"))
+
+
+def test_no_common_application_protocol():
+    server = {"config": dtls.Config(alpn_protocols=("h2",))}
+    check(*pair(client={"config": OFFER}, server=server), "server", "no-common-application-protocol")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x00\x03\x02h2", "illegal-application-protocol"),
+        (b"\x00\x10\x06webrtc\x08c-webrtc", "illegal-application-protocol"),
+        (b"\x00\x00", "decode-error"),
+        (b"\x00\x01\x00", "decode-error"),
+        (b"\x00\x07\x06webrtc!", "decode-error"),
+        (b"\x00\x07\x07webrtc", "decode-error"),
+    ],
+)
+def test_wrong_answers_about_the_application_protocol(content, reason):
+    check(*pair(config=OFFER), "client", reason, rewrite(*answer(extension(E.ALPN, content))))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00", b"\x00\x01\x00", b"\x00\x07\x06webrtc!"])
+def test_wrong_offers_of_application_protocols(content):
+    check(*pair(config=OFFER), "server", "decode-error", rewrite(*hello(extension(E.ALPN, content))))
+
+
 @pytest.mark.parametrize("failing", ["client", "server"])
 @pytest.mark.parametrize("der", [b"", b"garbage", b"0\x03\x02\x01\x00"])
 def test_bad_certificate(failing, der):
@@ -211,11 +256,72 @@ def test_a_message_left_out_is_unexpected(lost):
 def test_without_certificate_verify_the_epoch_never_changes():
     """The Finished that follows cannot be opened, however right it is."""
     client, server = pair()
-    lost = HandshakeType.CERTIFICATE_VERIFY
+    lost = HandshakeType.CERTIFICATE_VERIFY  # the number of the Finished tells that one is missing
     link = started(Link(client, server, tamper=lambda s, _, data: [close_up(data, lost)] if s == 0 else [data]))
     link.run(seconds=31)
     assert server._read_epoch == 0
     assert [(e.error.reason, e.error.detail) for e in link.events[1]] == [("timeout", "in WAIT_CERTIFICATE_VERIFY")]
+
+
+def forget_certificate_verify(client):
+    """Make a client that leaves CertificateVerify out, and numbers its Finished accordingly."""
+    number, sent = client._handshake._message, []
+
+    def message(kind, body):
+        if kind != HandshakeType.CERTIFICATE_VERIFY:
+            sent.append(number(kind, body))
+        return sent[-1]  # the ClientKeyExchange once more, which is a repetition
+
+    client._handshake._message = message
+
+
+@pytest.mark.parametrize("order", ["as sent", "records reversed", "one record each", "change_cipher_spec lost"])
+def test_skipped_certificate_verify_is_named(order):
+    client, server = pair()
+    forget_certificate_verify(client)
+
+    def tamper(sender, index, data):
+        if sender or not index:
+            return [data]
+        records = records_of(data)
+        if order == "records reversed":
+            return [b"".join(reversed(records))]
+        if order == "one record each":
+            return records
+        return [data] if order == "as sent" else [b"".join(r for r in records if r[0] != 20)]
+
+    error = check(client, server, "server", "unexpected-message", tamper)
+    assert error.detail == "finished in WAIT_CERTIFICATE_VERIFY"
+
+
+def test_a_lost_certificate_verify_is_waited_for():
+    client, server = pair(config=dtls.Config(mtu=300))
+    lost = []
+
+    def tamper(sender, index, data):
+        kinds = [kind for _, kind in plaintext_kinds([data])]
+        if HandshakeType.CERTIFICATE_VERIFY in kinds and not lost:
+            lost.append(index)
+            return [r for r in records_of(data) if r[0] != 22 or r[13] != HandshakeType.CERTIFICATE_VERIFY]
+        return [data]
+
+    connect(client, server, tamper=tamper)
+    assert lost
+    assert server.handshake_complete
+
+
+def test_forged_records_of_the_next_epoch_end_nothing():
+    client, server = pair()
+    link = started(Link(client, server))
+    forged = plain_record(22, bytes(64), record=0, epoch=1)
+
+    def tamper(sender, index, data):
+        return [forged, plain_record(22, b"", record=1, epoch=1), *records_of(data)] if sender == 0 else [data]
+
+    link._tamper = tamper
+    assert link.run(lambda: client.handshake_complete and server.handshake_complete, seconds=5)
+    assert server.dropped["bad-record-mac"] == 2  # in both flights of the client
+    assert server.dropped["short-record"] == 2
 
 
 def close_up(data, lost):
@@ -284,6 +390,9 @@ def test_every_failure_has_a_test():
     tested = {reason for _, reason, _ in CASES} | {
         "bad-certificate",
         "bad-finished",
+        "illegal-application-protocol",
+        "no-certificate-request",
+        "no-common-application-protocol",
         "fingerprint-mismatch",  # these two in test_handshake
         "unsupported-fingerprint",
         "unexpected-message",

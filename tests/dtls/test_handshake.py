@@ -1,9 +1,13 @@
+import hashlib
 import itertools
+from functools import cache
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from stack import dtls
 from stack.core import LocalError, PeerError
+from stack.core.crypto import self_signed_certificate
 from stack.dtls import handshake as handshake_module
 from stack.dtls.handshake import TRANSITIONS, State
 from stack.testing import Conditions, Link, seeded_random_bytes
@@ -93,8 +97,9 @@ def test_cipher_suites(suite):
 
 @pytest.mark.parametrize("group", [29, 23, 24])
 def test_groups(group):
-    client, _, _ = connected(config=dtls.Config(groups=(group,)))
+    client, server, _ = connected(server={"config": dtls.Config(groups=(group,))})
     assert client.handshake_complete
+    assert client.export_keying_material(b"x", 20) == server.export_keying_material(b"x", 20)
 
 
 def test_the_server_decides_the_order():
@@ -112,15 +117,106 @@ def test_without_a_common_srtp_profile_data_still_works(ours, theirs):
     assert client.srtp_profile is server.srtp_profile is None
 
 
-def test_ed25519_certificate():
-    pem, key = ED25519
-    own = dtls.Certificate.from_pem(pem, key)
+@cache
+def certificate_of(kind):
+    if kind == "ed25519":
+        return dtls.Certificate.from_pem(*ED25519)
+    if kind == "rsa":
+        key = rsa.generate_private_key(65537, 2048)
+        der = self_signed_certificate(
+            key, seeded_random_bytes(1), common_name="r", not_before=NOW_UNIX, not_after=NOW_UNIX + 86400
+        )
+        return dtls.Certificate(der, key)
+    curve = {"p256": "secp256r1", "p384": "secp384r1"}[kind]
+    return dtls.Certificate.generate(seeded_random_bytes(kind), now_unix=NOW_UNIX, curve=curve)
+
+
+KINDS = ["p256", "p384", "ed25519", "rsa"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-384", "sha-512"])
+@pytest.mark.parametrize("ours", KINDS)
+@pytest.mark.parametrize("theirs", KINDS)
+def test_kinds_of_certificates(ours, theirs, algorithm):
+    a, b = certificate_of(ours), certificate_of(theirs)
     client, server = pair(
-        client={"remote_fingerprints": [own.fingerprint()], "certificate": own},
-        server={"remote_fingerprints": [own.fingerprint()], "certificate": own},
+        client={"remote_fingerprints": [b.fingerprint(algorithm)], "certificate": a},
+        server={"remote_fingerprints": [a.fingerprint(algorithm)], "certificate": b},
     )
     connect(client, server)
-    assert server.peer_certificate == own.der
+    assert (client.peer_certificate, server.peer_certificate) == (b.der, a.der)
+    assert (client.cipher_suite == 0xC02F) is (theirs == "rsa")
+
+
+@pytest.mark.parametrize("pss", [True, False])
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_both_signatures_of_rsa(pss, role, monkeypatch):
+    wanted = 0x0804 if pss else 0x0401
+    used = []
+    original = handshake_module.Handshake._check_signature
+
+    def check(self, scheme, signature, data):
+        used.append(scheme)
+        original(self, scheme, signature, data)
+
+    monkeypatch.setattr(handshake_module.Handshake, "_check_signature", check)
+    own = certificate_of("rsa")
+    client, server = pair(
+        **{
+            role: {"certificate": own},
+            "server" if role == "client" else "client": {"remote_fingerprints": [own.fingerprint()]},
+        }
+    )
+    signer = client if role == "client" else server
+    sign = signer._handshake._sign
+    signer._handshake._sign = lambda offered, data: sign((wanted,), data)
+    connect(client, server)
+    assert wanted in used
+
+
+def test_the_certificate_must_be_on_a_curve_that_the_client_offers():
+    own = certificate_of("p384")
+    client, server = pair(
+        client={"remote_fingerprints": [own.fingerprint()], "config": dtls.Config(groups=(29, 23))},
+        server={"certificate": own},
+    )
+    link = started(Link(client, server))
+    link.run(seconds=5)
+    error = PeerError("dtls", "no-common-group", "our certificate is on secp384r1")
+    assert link.events == ([dtls.Closed(PeerError("dtls", "peer-alert", "handshake_failure"))], [dtls.Closed(error)])
+
+
+@pytest.mark.parametrize("profile", [0x0001, 0x0002, 0x0007, 0x0008])
+def test_srtp_profiles(profile):
+    every = dtls.Config(srtp_profiles=(8, 7, 2, 1))
+    client, server, _ = connected(client={"config": every}, server={"config": dtls.Config(srtp_profiles=(profile,))})
+    assert client.srtp_profile == server.srtp_profile == profile
+
+
+# -- application protocols -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agreed"),
+    [
+        (("webrtc", "c-webrtc"), ("c-webrtc", "webrtc"), "c-webrtc"),
+        (("webrtc",), ("c-webrtc", "webrtc"), "webrtc"),
+        (("webrtc",), (), None),
+        ((), ("webrtc",), None),
+        ((), (), None),
+    ],
+)
+def test_application_protocols(ours, theirs, agreed):
+    client, server, _ = connected(
+        client={"config": dtls.Config(alpn_protocols=ours)}, server={"config": dtls.Config(alpn_protocols=theirs)}
+    )
+    assert client.application_protocol == server.application_protocol == agreed
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_names_of_application_protocols_are_checked(name):
+    with pytest.raises(LocalError, match="application protocol"):
+        dtls.Config(alpn_protocols=(name,))
 
 
 def test_without_extended_master_secret_if_allowed(monkeypatch):
@@ -190,6 +286,19 @@ def test_any_supported_fingerprint_will_do(algorithm):
     client, server = pair(client={"remote_fingerprints": fingerprints})
     connect(client, server)
     assert client.handshake_complete
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+@pytest.mark.parametrize("algorithm", ["sha-1", "SHA-1", "md5", "md2"])
+def test_weak_hashes_vouch_for_nothing_however_right_they_are(role, algorithm):
+    der = certificate("b" if role == "client" else "a").der
+    digest = hashlib.new("md5" if algorithm.startswith("md") else "sha1", der).hexdigest()
+    right = dtls.Fingerprint(algorithm, ":".join(digest[i : i + 2] for i in range(0, len(digest), 2)).upper())
+    client, server = pair(**{role: {"remote_fingerprints": [right]}})
+    link = started(Link(client, server))
+    link.run(seconds=5)
+    ours = link.events[0] if role == "client" else link.events[1]
+    assert [e.error.reason for e in ours] == ["unsupported-fingerprint"]
 
 
 @pytest.mark.parametrize("role", ["client", "server"])

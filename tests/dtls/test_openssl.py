@@ -63,7 +63,7 @@ def credentials():
 class Judge:
     """One end run by OpenSSL."""
 
-    def __init__(self, role, cert, key, *, ciphers=None, mtu=1200, srtp=ALL_PROFILES, verify=True):
+    def __init__(self, role, cert, key, *, ciphers=None, mtu=1200, srtp=ALL_PROFILES, verify=True, alpn=None):
         context = SSL.Context(SSL.DTLS_METHOD)
         context.use_certificate(cert)
         context.use_privatekey(key)
@@ -73,6 +73,9 @@ class Judge:
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         if srtp:
             context.set_tlsext_use_srtp(srtp)
+        if alpn:
+            context.set_alpn_protos([alpn])
+            context.set_alpn_select_callback(lambda connection, offered: alpn if alpn in offered else b"")
         self.ssl = SSL.Connection(context)
         self.ssl.set_ciphertext_mtu(mtu)
         (self.ssl.set_connect_state if role == "client" else self.ssl.set_accept_state)()
@@ -186,6 +189,15 @@ def test_every_cipher_suite_with_openssl(role, suite, credentials):
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
+@pytest.mark.parametrize("protocol", [b"webrtc", b"c-webrtc"])
+def test_application_protocol_with_openssl(role, protocol, credentials):
+    config = dtls.Config(alpn_protocols=("webrtc", "c-webrtc"))
+    ours, judge = meet(role, *credentials("ec"), config=config, alpn=protocol)
+    check_agreement(ours, judge)
+    assert ours.application_protocol == judge.ssl.get_alpn_proto_negotiated().decode() == protocol.decode()
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
 @pytest.mark.parametrize("kind", ["p384", "rsa"])  # not Ed25519: OpenSSL has that in TLS 1.2, but not in DTLS 1.2
 def test_other_kinds_of_keys_with_openssl(role, kind, credentials):
     cert, key = credentials(kind)
@@ -222,9 +234,13 @@ def test_cookie_exchange_with_openssl_client(credentials):
 
 
 def test_openssl_server_that_wants_no_certificate(credentials):
-    ours, judge = meet("client", *credentials("ec"), verify=False)
+    config = dtls.Config(require_certificate_request=False)
+    ours, judge = meet("client", *credentials("ec"), verify=False, config=config)
     check_agreement(ours, judge)
     assert judge.ssl.get_peer_certificate() is None
+    ours, judge = meet("client", *credentials("ec"), verify=False)
+    assert failure_of(ours) == "no-certificate-request"
+    assert judge.error is not None
 
 
 def test_wrong_fingerprint_tells_openssl(credentials):

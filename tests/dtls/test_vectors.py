@@ -11,11 +11,13 @@ from stack.dtls.reassembly import Reassembler, parse_fragments
 from stack.dtls.wire import ExtensionType, HandshakeType
 from stack.testing import seeded_random_bytes
 
+from .record_handshakes import new_connection
 from .support import certificate, events_of
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "dtls"
 PRF = json.loads((VECTORS / "prf.json").read_text())["vectors"]
 BROWSERS = json.loads((VECTORS / "browser_handshakes.json").read_text())["handshakes"]
+PROGRAMS = json.loads((VECTORS / "program_handshakes.json").read_text())["handshakes"]
 CODECS = {
     HandshakeType.CLIENT_HELLO: messages.ClientHello,
     HandshakeType.SERVER_HELLO: messages.ServerHello,
@@ -109,3 +111,30 @@ def test_a_client_that_accepts_only_1_3_is_refused():
     server.receive_datagram(b"\x16\xfe\xff" + bytes(8) + len(fragment).to_bytes(2, "big") + fragment, 0)
     assert [d[-2:] for d in server.datagrams_to_send(0)] == [bytes((2, 70))]
     assert events_of(server) == [dtls.Closed(PeerError("dtls", "unsupported-version", "0xfefd"))]
+
+
+@pytest.mark.parametrize("handshake", PROGRAMS, ids=lambda h: h["seed"])
+def test_recorded_handshakes_replay(handshake):
+    """With the same randomness each of our datagrams is what it was, and both ends had the same keys."""
+    lines = []
+    peer = dtls.Fingerprint("sha-256", handshake["program_fingerprint"])
+    assert certificate().der.hex() == handshake["stack_certificate"]
+    ours = new_connection(handshake["stack_role"], handshake["seed"], peer, lines.append)
+    ours.start(0)
+    sent = ours.datagrams_to_send(0)
+    compared = 0
+    for item in handshake["datagrams"]:
+        data = bytes.fromhex(item["datagram"])
+        if item["sender"] == "program":
+            ours.receive_datagram(data, 0)
+            sent += ours.datagrams_to_send(0)
+        elif sent:  # after the handshake there was application data, which is not repeated here
+            assert sent.pop(0) == data
+            compared += 1
+    assert compared >= 2
+    assert ours.handshake_complete
+    assert ours.cipher_suite == handshake["cipher_suite"]
+    assert lines == [f"CLIENT_RANDOM {handshake['client_random']} {handshake['master_secret']}"]
+    assert ours.export_keying_material("EXTRACTOR-dtls_srtp", 60).hex() == handshake["exported"]
+    assert handshake["program_exported"] in {None, handshake["exported"]}
+    assert b"hello" in b"".join(ours.take_application_data()) or handshake["stack_role"] == "client"

@@ -11,6 +11,7 @@ libatomic.so.1                          libatomic1
 openssl                                 openssl
 gnutls-cli                              gnutls-bin
 turnserver                              coturn
+tshark                                  tshark
 "
 
 found() {
