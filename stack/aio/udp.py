@@ -168,12 +168,13 @@ class UdpSocket:
 
     def _send_run(self, remote: Address, payloads: list[bytes], size: int) -> bool:
         """Send datagrams of equal size to one address. Returns False when the socket is full."""
+        target = remote[:2]  # what socket takes
         try:
             if len(payloads) == 1:
-                self._socket.sendto(payloads[0], remote)
+                self._socket.sendto(payloads[0], target)
             else:
                 control = [(SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size))]
-                self._socket.sendmsg(payloads, control, 0, remote)
+                self._socket.sendmsg(payloads, control, 0, target)
         except BlockingIOError:
             return False
         except OSError as error:

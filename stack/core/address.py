@@ -5,18 +5,26 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """A transport address: an IP address in its canonical text form, and a port."""
+    """A transport address: RFC 8445 section 4.
+
+    Args:
+        host: An IP address in its canonical text form.
+        port: 0..65535.
+        transport: `udp`, or `tcp` where a stream carries the datagrams; the same port of both is two addresses.
+    """
 
     host: str
     port: int
+    transport: str = "udp"
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        text = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return text if self.transport == "udp" else f"{text}/{self.transport}"
 
 
 @dataclass(slots=True)
 class Datagram:
-    """One UDP payload with the remote end it came from or goes to, and the local socket it uses.
+    """One UDP payload, or one message of a stream, with the remote end and the local socket it uses.
 
     Args:
         data: The payload.

@@ -39,7 +39,7 @@ async def test_messages_arrive_while_garbage_is_sprayed_at_the_port(pair):  # no
         for number in range(MESSAGES):
             for _ in range(GARBAGE_PER_MESSAGE):
                 for target in targets:
-                    attacker.sendto(garbage(source), target)
+                    attacker.sendto(garbage(source), target[:2])
             begun = loop.time()
             here.send(str(number))
             assert await heard.get() == str(number)

@@ -219,7 +219,7 @@ class Shell:
             elif isinstance(event, RelayReleased):
                 self.release(event.relayed)
         for datagram in self.server.datagrams_to_send(now):
-            self.sockets[datagram.local].sendto(datagram.data, datagram.remote)
+            self.sockets[datagram.local].sendto(datagram.data, datagram.remote[:2])
 
     def close(self):
         for address in list(self.sockets):
