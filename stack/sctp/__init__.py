@@ -1,8 +1,9 @@
-"""SCTP associations as WebRTC uses them: RFC 9260 with RFC 3758, RFC 6525 and RFC 7496, over DTLS (RFC 8261)."""
+"""SCTP associations as WebRTC uses them: RFC 9260, 3758, 6525, 7496 and 9653, over DTLS (RFC 8261)."""
 
 from .association import Association
 from .congestion import CongestionControl, Reno
 from .context import Config, State, Stats
+from .cubic import Cubic
 from .events import Closed, Established, Event, MessageReceived, OutgoingStreamsReset, StreamsReset
 from .streams import MAX_QUEUED_MESSAGES, MAX_SEND_BUFFER
 
@@ -13,6 +14,7 @@ __all__ = [
     "Closed",
     "Config",
     "CongestionControl",
+    "Cubic",
     "Established",
     "Event",
     "MessageReceived",

@@ -36,7 +36,7 @@ class Association(Machine[bytes, bytes, Event]):
         random_bytes: Randomness for tags, TSNs, the cookie key and heartbeats.
         config: Settings.
 
-    Source: RFC 9260, RFC 3758, RFC 6525, RFC 7496.
+    Source: RFC 9260, RFC 3758, RFC 6525, RFC 7496, RFC 9653.
     """
 
     def __init__(self, *, random_bytes: RandomBytes, config: Config = Config()) -> None:  # noqa: B008  it is frozen
@@ -80,7 +80,7 @@ class Association(Machine[bytes, bytes, Event]):
             RECONFIG_TIMER: self._on_reconfig_timer,
             HEARTBEAT_TIMER: self._on_heartbeat_timer,
             CLOSE_TIMER: self._on_close_timer,
-        }
+        } | self._outbound.timer_handlers()
 
     # Properties
 
@@ -133,6 +133,11 @@ class Association(Machine[bytes, bytes, Event]):
     def outbound_streams(self) -> int:
         """Stream ids below this can be sent on: the wish until the association is up, then what was agreed."""
         return self._outbound_streams
+
+    @property
+    def sends_zero_checksum(self) -> bool:
+        """Whether packets leave without a checksum, as agreed with the peer (RFC 9653)."""
+        return self._context.writer.zero_checksum
 
     def can_buffer(self, size: int) -> bool:
         """Tell whether `send` has room for a message of `size` bytes now."""
@@ -208,17 +213,7 @@ class Association(Machine[bytes, bytes, Event]):
             raise LocalError("send-buffer-full")
         stream = known or scheduler.stream(stream_id)
         expires = None if lifetime is None else now + lifetime
-        scheduler.push(
-            Message(
-                stream,
-                ppid,
-                data if type(data) is bytes else bytes(data),
-                ordered=ordered,
-                max_retransmits=max_retransmits,
-                expires=expires,
-                priority=priority,
-            )
-        )
+        scheduler.push(Message(stream, ppid, bytes(data), ordered, max_retransmits, expires, priority))
 
     def reset_streams(self, stream_ids: Iterable[int], now: float) -> None:
         """Reset outgoing streams once all they were given is acknowledged; `OutgoingStreamsReset` tells the outcome.
@@ -296,14 +291,18 @@ class Association(Machine[bytes, bytes, Event]):
         if not datagram.startswith(self._head):
             self._receive_unusual(datagram)
             return
-        body = datagram[12:]
-        if crc32c(body, self._head_crc) != _unpack_checksum(datagram, 8)[0]:
-            self.dropped["bad-checksum"] += 1
-            return
+        checksum = _unpack_checksum(datagram, 8)[0]
+        if checksum or not self._config.zero_checksum:
+            body, offset = datagram[12:], 0
+            if crc32c(body, self._head_crc) != checksum:
+                self.dropped["bad-checksum"] += 1
+                return
+        else:  # RFC 9653 section 5.3: we announced that we accept it
+            body, offset = datagram, 12
         stats = self._context.stats
         stats.packets_received += 1
         stats.bytes_received += len(datagram)
-        offset, end, with_data = 0, len(body), False
+        end, with_data = len(body), False
         try:
             while offset < end:
                 if end - offset < 4:

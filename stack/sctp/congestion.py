@@ -36,6 +36,10 @@ class CongestionControl(Protocol):
         """Take that packet number `packet` was lost, `next_packet` and `highest_tsn` being the state of the sender."""
         ...
 
+    def on_spurious(self) -> None:
+        """Take that what `on_lost` told of last was late and not lost."""
+        ...
+
     def on_timeout(self, now: float) -> None:
         """Take that T3-rtx expired."""
         ...
@@ -54,13 +58,14 @@ class Reno:
     Source: RFC 9260 section 7.2.
     """
 
-    __slots__ = ("_partial", "_pmdcs", "_recovery_exit", "_recovery_packet", "cwnd", "in_recovery", "ssthresh")
+    __slots__ = ("_partial", "_pmdcs", "_recovery_exit", "_recovery_packet", "_undo", "cwnd", "in_recovery", "ssthresh")
 
     def __init__(self, packet_size: int) -> None:
         self._pmdcs = packet_size
         self._partial = 0  # partial_bytes_acked
         self._recovery_exit = 0
         self._recovery_packet = -1
+        self._undo: tuple[int, int] | None = None  # cwnd and ssthresh before this recovery
         self.cwnd = INITIAL_PACKETS * packet_size
         self.ssthresh = 1 << 30
         self.in_recovery = False
@@ -74,6 +79,7 @@ class Reno:
             if cumulative_tsn >= self._recovery_exit:
                 self.in_recovery = False
                 self._partial = 0
+                self._undo = None
             return
         if not limited:
             return
@@ -97,9 +103,20 @@ class Reno:
         self._recovery_packet = next_packet
         self._recovery_exit = highest_tsn
         self.in_recovery = True
+        self._undo = self.cwnd, self.ssthresh
         self.ssthresh = max(self.cwnd // 2, MINIMUM_PACKETS * self._pmdcs)
         self.cwnd = self.ssthresh
         self._partial = 0
+
+    def on_spurious(self) -> None:
+        """Take the last reduction back.
+
+        Source: RFC 4015 section 3.
+        """
+        if self._undo is not None:
+            self.cwnd, self.ssthresh = self._undo
+            self._undo = None
+            self.in_recovery = False
 
     def on_timeout(self, now: float) -> None:  # noqa: ARG002  others use the time
         """Start over from one packet.
@@ -109,6 +126,7 @@ class Reno:
         self.ssthresh = max(self.cwnd // 2, MINIMUM_PACKETS * self._pmdcs)
         self.cwnd = self._pmdcs
         self.in_recovery = False
+        self._undo = None
         self._partial = 0
 
     def on_idle(self, timeouts: int) -> None:

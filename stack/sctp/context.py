@@ -19,6 +19,9 @@ SACK_TIMER: Final = "SACK"
 RECONFIG_TIMER: Final = "RECONFIG"
 HEARTBEAT_TIMER: Final = "HEARTBEAT"
 CLOSE_TIMER: Final = "CLOSE"
+LOSS_TIMER: Final = "LOSS"  # what was overtaken becomes lost
+PROBE_TIMER: Final = "PROBE"  # the tail
+PACE_TIMER: Final = "PACE"
 
 MAX_CONTROL_CHUNKS: Final = 64
 """Answers (HEARTBEAT ACK, ERROR, INIT ACK ...) that may wait for a drain: a drain follows every batch of datagrams, and
@@ -108,6 +111,8 @@ class Config:
         max_message_size: Largest message that is accepted (`a=max-message-size`, RFC 8841). At most `a_rwnd`.
         cookie_lifetime: Valid.Cookie.Life (RFC 9260 section 16).
         close_deadline: How long an orderly shutdown may take before it becomes an ABORT.
+        zero_checksum: Whether the layer below is DTLS, so that it detects every error and checksums may be left out
+            where the peer agrees (RFC 9653, error detection method 1). Set it to False over anything else.
         congestion: Makes the congestion controller, given the user data of a full packet.
     """
 
@@ -127,6 +132,7 @@ class Config:
     max_message_size: int = 256 * 1024
     cookie_lifetime: float = 60.0
     close_deadline: float = 3.0
+    zero_checksum: bool = True
     congestion: Callable[[int], CongestionControl] = Reno
 
     def __post_init__(self) -> None:
@@ -167,6 +173,7 @@ class Stats:
     retransmits: int = 0
     fast_retransmits: int = 0
     timeouts: int = 0
+    probes: int = 0
     abandoned: int = 0
 
 

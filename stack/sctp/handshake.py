@@ -13,6 +13,8 @@ from .wire import (
     CAUSE_STALE_COOKIE,
     COOKIE_ACK,
     COOKIE_ECHO,
+    EDMID_DTLS,
+    EDMID_NONE,
     ERROR,
     FORWARD_TSN,
     INIT,
@@ -33,6 +35,7 @@ _COOKIE: Final = struct.Struct("!dLLLLLLLHHBxxx")
 _MAC_SIZE: Final = 32
 _FLAG_FORWARD_TSN: Final = 1
 _FLAG_RECONFIG: Final = 2
+_FLAG_ZERO_CHECKSUM: Final = 4
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Peer:
         inbound_streams: How many streams we may send on.
         forward_tsn: Whether it supports partial reliability.
         reconfig: Whether it supports stream resets.
+        zero_checksum: Whether it accepts packets without a checksum inside DTLS.
     """
 
     tag: int
@@ -56,6 +60,7 @@ class Peer:
     inbound_streams: int
     forward_tsn: bool
     reconfig: bool
+    zero_checksum: bool = False
 
 
 @dataclass(slots=True)
@@ -85,7 +90,9 @@ def serialize_cookie(cookie: Cookie, key: bytes) -> bytes:
     Source: RFC 9260 section 5.1.3.
     """
     peer = cookie.peer
-    flags = peer.forward_tsn * _FLAG_FORWARD_TSN | peer.reconfig * _FLAG_RECONFIG
+    flags = (
+        peer.forward_tsn * _FLAG_FORWARD_TSN | peer.reconfig * _FLAG_RECONFIG | peer.zero_checksum * _FLAG_ZERO_CHECKSUM
+    )
     body = _COOKIE.pack(
         cookie.created,
         cookie.local_tag,
@@ -116,7 +123,16 @@ def parse_cookie(data: bytes, key: bytes) -> Cookie:
     created, local_tag, local_tsn, local_tie, peer_tie, tag, tsn, a_rwnd, outbound, inbound, flags = _COOKIE.unpack(
         body
     )
-    peer = Peer(tag, tsn, a_rwnd, outbound, inbound, bool(flags & _FLAG_FORWARD_TSN), bool(flags & _FLAG_RECONFIG))
+    peer = Peer(
+        tag,
+        tsn,
+        a_rwnd,
+        outbound,
+        inbound,
+        forward_tsn=bool(flags & _FLAG_FORWARD_TSN),
+        reconfig=bool(flags & _FLAG_RECONFIG),
+        zero_checksum=bool(flags & _FLAG_ZERO_CHECKSUM),
+    )
     return Cookie(created, local_tag, local_tsn, local_tie, peer_tie, peer)
 
 
@@ -177,6 +193,7 @@ class Handshake:
             tsn,
             forward_tsn=True,
             extensions=bytes((RE_CONFIG, FORWARD_TSN)),
+            zero_checksum=EDMID_DTLS if config.zero_checksum else EDMID_NONE,
         )
 
     def start(self) -> None:
@@ -318,6 +335,8 @@ class Handshake:
         self._peer = peer
         self.peer_tag = peer.tag
         self._context.writer.set_tag(peer.tag)
+        # RFC 9653 section 5.2: the peer accepts it, and we are where its method holds.
+        self._context.writer.zero_checksum = peer.zero_checksum and self._context.config.zero_checksum
         self._context.enter(State.ESTABLISHED)
         self._established(peer)
 
@@ -329,6 +348,7 @@ def _peer_of(init: Init) -> Peer:
         init.a_rwnd,
         init.outbound_streams,
         init.inbound_streams,
-        init.forward_tsn,
-        RE_CONFIG in init.extensions,
+        forward_tsn=init.forward_tsn,
+        reconfig=RE_CONFIG in init.extensions,
+        zero_checksum=init.zero_checksum == EDMID_DTLS,
     )

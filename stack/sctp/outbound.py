@@ -6,12 +6,16 @@ TSNs, so that a chunk's place is its TSN minus the first one's.
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ..core import ParseError
-from .context import T3, Context
+from .context import LOSS_TIMER, PACE_TIMER, PROBE_TIMER, T3, Context
+from .gaps import parse_gaps, subtract
+from .recovery import PACING_GAIN, SLOW_START_GAIN, LossDetector, Pacer
 from .rto import RetransmissionTimeout
+from .sent import ABANDONED, ACKED, IN_FLIGHT, LOST, Sent
 from .streams import Message, OutboundStream, Scheduler
 from .wire import (
     DATA,
@@ -34,38 +38,8 @@ MAX_OUTSTANDING_CHUNKS: Final = 16384
 """Chunks sent and not acknowledged cumulatively: gap ack blocks reach 65535 TSNs, receivers' bitmaps less far, and
 16384 full packets are more than any receiver's window."""
 
-PACKET_THRESHOLD: Final = 3  # RFC 9260 section 7.2.4: the third miss indication means loss
-
-IN_FLIGHT: Final = 0
-ACKED: Final = 1
-LOST: Final = 2  # waits to be sent again
-ABANDONED: Final = 3
-
 _pack_data = DATA_CHUNK.pack
 _MASK: Final = 0xFFFFFFFF
-
-
-class Sent:
-    """A DATA chunk with a TSN.
-
-    Attributes:
-        chunk: As on the wire, padded.
-        size: Its length: what it counts for in flight size.
-        message: The message it belongs to.
-        packet: Number of the packet that carried it last.
-        state: IN_FLIGHT, ACKED, LOST or ABANDONED.
-        transmissions: How often it was sent.
-    """
-
-    __slots__ = ("chunk", "message", "packet", "size", "state", "transmissions")
-
-    def __init__(self, chunk: bytes, size: int, message: Message, packet: int) -> None:
-        self.chunk = chunk
-        self.size = size
-        self.message = message
-        self.packet = packet
-        self.state = IN_FLIGHT
-        self.transmissions = 1
 
 
 class Outbound:
@@ -93,11 +67,14 @@ class Outbound:
         "_forward_sent_at",
         "_gaps",
         "_heard",
-        "_largest_acked",
         "_last_sent_at",
         "_limited",
+        "_losses",
         "_lost",
         "_may_exceed",
+        "_pacer",
+        "_probe_from",
+        "_probed",
         "_retransmitted",
         "_scan",
         "_sent",
@@ -132,7 +109,10 @@ class Outbound:
         self._retransmitted: deque[tuple[int, Sent]] = deque()
         self._gaps: list[tuple[int, int]] = []  # TSN ranges that the last SACK reported, ends included
         self._scan = initial_tsn  # first transmissions below this were examined for loss
-        self._largest_acked = -1  # highest number of a packet known to have arrived
+        self._losses = LossDetector(self.rto, self.congestion.on_spurious)
+        self._pacer = Pacer(config.max_payload)
+        self._probed = False  # whether the tail was probed since something was acknowledged
+        self._probe_from = 0.0  # when something was sent or acknowledged last
         self._may_exceed = False  # one chunk may go whatever cwnd says (RFC 9260 section 7.2.4, point 3)
         self._timed: Sent | None = None  # the chunk whose round trip is being measured
         self._timed_at = 0.0
@@ -183,11 +163,31 @@ class Outbound:
             self._context.timers.set(T3, now + self.rto.rto)
             self._heard = False
 
+    def _start_probe_timer(self, now: float) -> None:
+        """Watch the tail; while the timer runs, `_probe_from` moves it without work per packet."""
+        self._probe_from = now
+        timeout = self._losses.probe_timeout
+        if timeout is not None and not self._probed:
+            self._context.timers.set_default(PROBE_TIMER, now + timeout)
+
+    def _ceiling(self, now: float) -> int:
+        """Return how much may be in flight after this drain: the window, or less where a burst would be too long."""
+        congestion, srtt = self.congestion, self.rto.srtt
+        cwnd = congestion.cwnd
+        if not srtt:
+            return cwnd
+        gain = SLOW_START_GAIN if cwnd < congestion.ssthresh else PACING_GAIN
+        if congestion.in_recovery:
+            gain = 1.0  # else retransmissions come on top of what still fills the queue
+        self._pacer.refill(gain * cwnd / srtt, now)
+        return min(cwnd, self.flight + int(self._pacer.credit))
+
     def _send_new(self, now: float, writer: PacketWriter) -> None:
         if not self.flight and now - self._last_sent_at > self.rto.rto:
             self.congestion.on_idle(int((now - self._last_sent_at) / self.rto.rto))
-        before = len(self._sent)
+        before, flight = len(self._sent), self.flight
         self._limited = False
+        ceiling = self._ceiling(now)
         while True:
             message = self._current
             if message is None:
@@ -202,21 +202,23 @@ class Outbound:
             elif message.expires is not None and now > message.expires and self.partial_reliability:
                 self._abandon(message)
                 continue
-            if not self._send_fragments(message, writer):
+            if not self._send_fragments(message, writer, ceiling, now):
                 break
             self._current = None
             self._context.stats.messages_sent += 1
+        self._spend(self.flight - flight, now)
         if len(self._sent) > before:
             self._last_sent_at = now
+            self._start_probe_timer(now)
             if self._timed is None:
                 self._timed = self._sent[before]
                 self._timed_at = now
 
-    def _send_fragments(self, message: Message, writer: PacketWriter) -> bool:
-        """Send fragments of `message`; return whether all are sent."""
+    def _send_fragments(self, message: Message, writer: PacketWriter, ceiling: int, now: float) -> bool:
+        """Send fragments of `message` until `ceiling` bytes are in flight; return whether all are sent."""
         data, stream, ppid, ssn = message.data, message.stream, message.ppid, message.ssn
         total, offset = len(data), message.offset
-        tsn, flight, rwnd, cwnd = self.next_tsn, self.flight, self.peer_rwnd, self.congestion.cwnd
+        tsn, flight, rwnd = self.next_tsn, self.flight, self.peer_rwnd
         sent = self._sent
         stop = tsn + MAX_OUTSTANDING_CHUNKS - len(sent)
         step = self._context.config.max_payload
@@ -225,7 +227,7 @@ class Outbound:
         flags = unordered if offset else unordered | FLAG_BEGIN
         more = bool(self.scheduler)
         while offset < total and tsn < stop:
-            if flight >= cwnd:
+            if flight >= ceiling:
                 self._limited = True
                 break
             end = offset + step
@@ -237,13 +239,13 @@ class Outbound:
             if flight + size > rwnd and flight:  # an empty flight may probe a closed window (RFC 9260 section 6.1 A)
                 break
             flight += size
-            if flight >= cwnd or (end == total and not more) or flight + size > rwnd:
+            if flight >= ceiling or (end == total and not more) or flight + size > rwnd:
                 # Nothing follows in this drain, so the SACK should not be delayed (RFC 9260 section 6.1, section 6.2).
                 flags |= FLAG_IMMEDIATE
             chunk = _pack_data(DATA, flags, length, tsn & _MASK, stream_id, ssn, ppid) + data[offset:end]
             if length & 3:
                 chunk += PADDING[length & 3]
-            append(Sent(chunk, size, message, add(chunk)))
+            append(Sent(chunk, size, message, add(chunk), now))
             tsn += 1
             offset = end
             flags = unordered
@@ -257,7 +259,7 @@ class Outbound:
 
     def _send_lost(self, now: float, writer: PacketWriter) -> None:
         lost, stats = self._lost, self._context.stats
-        cwnd = self.congestion.cwnd
+        flight, ceiling = self.flight, self._ceiling(now)
         may_exceed, self._may_exceed = self._may_exceed, False
         while lost:
             sent = lost[0]
@@ -268,11 +270,12 @@ class Outbound:
             if message.expires is not None and now > message.expires and self.partial_reliability:
                 self._abandon(message)
                 continue
-            if self.flight >= cwnd and not may_exceed:
+            if self.flight >= ceiling and not may_exceed:
                 break
             may_exceed = False
             lost.popleft()
             sent.packet = writer.add(sent.chunk)
+            sent.sent_at = now
             sent.state = IN_FLIGHT
             sent.transmissions += 1
             self.flight += sent.size
@@ -282,6 +285,13 @@ class Outbound:
             if sent is self._sent[0]:  # RFC 9260 section 7.2.4, point 4
                 self._context.timers.set(T3, now + self.rto.rto)
         self._limited = bool(lost)
+        self._spend(self.flight - flight, now)
+
+    def _spend(self, size: int, now: float) -> None:
+        """Take that `size` bytes were sent; if the pacer was what ended that, come back when it has credit again."""
+        self._pacer.credit -= size
+        if self._limited and self.flight < self.congestion.cwnd:
+            self._context.timers.set(PACE_TIMER, self._pacer.deadline(now))
 
     # Acknowledgement
 
@@ -303,10 +313,10 @@ class Outbound:
             raise ParseError("stale-sack" if advance & 0x80000000 else "sack-beyond-sent")
         self.peer_rwnd = a_rwnd
         self._heard = True
-        flight = self.flight
-        acknowledged = self._acknowledge_cumulative(advance) if advance else 0
+        flight, newest = self.flight, self._losses.newest
+        acknowledged = self._acknowledge_cumulative(advance, now) if advance else 0
         if gap_count or self._gaps:
-            self._receive_gaps(data, offset + 12, gap_count)
+            self._receive_gaps(data, offset + 12, gap_count, newest, now)
             acknowledged = max(flight - self.flight, 0)
             self._detect_losses(now)
         timed = self._timed
@@ -317,18 +327,29 @@ class Outbound:
         if advance:
             self.last_acknowledged = now
             self.congestion.on_acknowledged(acknowledged, self.cumulative_tsn, now, limited=self._limited)
+            self._probed = False
             if self._sent:
                 self._context.timers.set(T3, now + self.rto.rto)
                 self._heard = False
+                self._start_probe_timer(now)
             else:
-                self._context.timers.cancel(T3)
+                self._cancel_timers()
         if self._abandoned_until > self.cumulative_tsn:
             self._advance_peer_ack_point()
             if now - self._forward_sent_at >= (self.rto.srtt or self.rto.rto):
                 self._forward_due = True  # RFC 3758 section 3.5 C3, not more often than once per round trip (F2)
         return bool(acknowledged or advance)
 
-    def _acknowledge_cumulative(self, advance: int) -> int:
+    def _cancel_timers(self) -> None:
+        timers = self._context.timers
+        timers.cancel(T3)
+        timers.cancel(PROBE_TIMER)
+        timers.cancel(LOSS_TIMER)
+
+    def _acknowledge_cumulative(self, advance: int, now: float) -> int:
+        first = self._sent[0]
+        if first.state != ACKED and first.packet < self._losses.newest and first.transmissions == 1:
+            self._losses.overtaken(first.sent_at, now, judged=first.state == LOST)
         popleft = self._sent.popleft
         acknowledged = 0
         sent = None
@@ -337,16 +358,17 @@ class Outbound:
             if sent.state == IN_FLIGHT:
                 acknowledged += sent.size
             sent.state = ACKED
-        if sent is not None and sent.transmissions == 1 and sent.packet > self._largest_acked:
-            self._largest_acked = sent.packet
+        for chunk in (first, sent):
+            if chunk is not None:
+                self._losses.arrived(chunk.packet, chunk.sent_at, now, again=chunk.transmissions > 1)
         self.flight -= acknowledged
         self.cumulative_tsn += advance
         return acknowledged
 
-    def _receive_gaps(self, data: bytes, offset: int, count: int) -> None:
+    def _receive_gaps(self, data: bytes, offset: int, count: int, newest: int, now: float) -> None:
         """Update what is known to have arrived out of order; the work is proportional to what changed."""
         base = self.cumulative_tsn
-        gaps = self._parse_gaps(struct.unpack_from(f"!{2 * count}H", data, offset))
+        gaps = parse_gaps(struct.unpack_from(f"!{2 * count}H", data, offset), base, self.next_tsn - 1 - base)
         known = self._gaps
         if known and known[0][0] <= base:
             known = [(max(start, base + 1), end) for start, end in known if end > base]
@@ -355,75 +377,113 @@ class Outbound:
         if same > 0 and gaps[:same] == known[:same]:
             gaps, known = gaps[same:], known[same:]
         sent = self._sent
-        for start, end in _subtract(gaps, known):
+        for start, end in subtract(gaps, known):
             for tsn in range(start, end + 1):
-                self._acknowledge(sent[tsn - base - 1])
+                self._acknowledge(sent[tsn - base - 1], newest, now)
         last = gaps[-1][1] if gaps else base
-        for start, end in _subtract(known, gaps):
+        for start, end in subtract(known, gaps):
             # Reneging (RFC 9260 section 6.2.1): only below the highest block, since a receiver may leave out others.
             for tsn in range(start, min(end, last) + 1):
                 reneged = sent[tsn - base - 1]
                 if reneged.state == ACKED:
-                    reneged.state = IN_FLIGHT
+                    # It may be an older SACK, overtaken: only what arrives from now on shows that this was lost.
+                    reneged.state, reneged.packet, reneged.sent_at = IN_FLIGHT, self._context.writer.number, now
                     self.flight += reneged.size
                     self._scan = min(self._scan, tsn)
 
-    def _parse_gaps(self, offsets: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Return gap ack blocks as ascending TSN ranges within what is outstanding."""
-        base = self.cumulative_tsn
-        outstanding = self.next_tsn - 1 - base
-        if list(offsets) == sorted(offsets) and (not offsets or (offsets[0] > 0 and offsets[-1] <= outstanding)):
-            return [(base + start, base + end) for start, end in zip(offsets[::2], offsets[1::2], strict=True)]
-        gaps: list[tuple[int, int]] = []
-        previous = 0
-        for start, end in zip(offsets[::2], offsets[1::2], strict=True):
-            first, last = max(start, previous + 1), min(end, outstanding)
-            if first <= last:
-                gaps.append((base + first, base + last))
-                previous = last
-        return gaps
-
-    def _acknowledge(self, sent: Sent) -> None:
+    def _acknowledge(self, sent: Sent, newest: int, now: float) -> None:
+        """Take that a chunk arrived beyond a gap, `newest` being the newest packet that was known before."""
+        again = sent.transmissions > 1
+        if sent.packet < newest and not again and sent.state != ACKED:
+            self._losses.overtaken(sent.sent_at, now, judged=sent.state == LOST)
         if sent.state == IN_FLIGHT:
             self.flight -= sent.size
         if sent.state != ABANDONED:
             sent.state = ACKED
-        if sent.transmissions == 1 and sent.packet > self._largest_acked:
-            self._largest_acked = sent.packet
+        if again or sent.packet > self._losses.newest:
+            self._losses.arrived(sent.packet, sent.sent_at, now, again=again)
 
     def _detect_losses(self, now: float) -> None:
-        """Mark as lost what was sent three packets before something that has arrived.
+        """Mark as lost what later packets have overtaken, by their number or for too long; `LossDetector` says when.
 
         Deviates: RFC 9260 section 7.2.4 counts SACKs, one per packet that arrives beyond a gap. A receiver that
         batches sends one SACK for many packets; packets are counted instead (as RFC 9002 section 6.1.1), which is the
         same while there is a SACK for each. It also finds retransmissions that were lost again, without a timeout.
         """
-        threshold = self._largest_acked - PACKET_THRESHOLD
+        losses = self._losses
+        threshold, newest, delay = losses.threshold, losses.newest, losses.delay
         base = self.cumulative_tsn + 1
         scan = max(self._scan, base)
         queue, limit = self._sent, self.next_tsn
         latest = -1
+        deadline = float("inf")
         while scan < limit:
             sent = queue[scan - base]
-            if sent.transmissions == 1:
-                if sent.packet > threshold:
+            if sent.state == IN_FLIGHT and sent.transmissions == 1:
+                if sent.packet > threshold and (sent.packet >= newest or sent.sent_at + delay > now):
+                    if sent.packet < newest:
+                        deadline = sent.sent_at + delay
                     break
-                if sent.state == IN_FLIGHT:
-                    latest = max(latest, sent.packet)
-                    self._lose(sent)
+                latest = max(latest, sent.packet)
+                self._lose(sent)
             scan += 1
             limit = self.next_tsn
         self._scan = scan
         retransmitted = self._retransmitted
-        while retransmitted and retransmitted[0][0] <= threshold:
-            packet, sent = retransmitted.popleft()
+        while retransmitted:
+            packet, sent = retransmitted[0]
             if sent.state == IN_FLIGHT and sent.packet == packet:
+                if packet > threshold and (packet >= newest or sent.sent_at + delay > now):
+                    if packet < newest:
+                        deadline = min(deadline, sent.sent_at + delay)
+                    break
                 latest = max(latest, packet)
                 self._lose(sent)
+            retransmitted.popleft()
+        if deadline < float("inf"):
+            self._context.timers.set(LOSS_TIMER, deadline)
+        else:
+            self._context.timers.cancel(LOSS_TIMER)
         if latest >= 0:
+            losses.lost()
             self._context.stats.fast_retransmits += 1
             self._may_exceed = True
             self.congestion.on_lost(latest, self._context.writer.number, self.next_tsn - 1, now)
+
+    def timer_handlers(self) -> dict[object, Callable[[float], None]]:
+        """Return what to call when which timer is due; T3 is the association's."""
+        return {
+            LOSS_TIMER: self.handle_loss_timer,
+            PROBE_TIMER: self.handle_probe_timer,
+            PACE_TIMER: lambda _now: None,  # the drain that follows goes on with the burst
+        }
+
+    def handle_loss_timer(self, now: float) -> None:
+        """What was overtaken for too long is lost."""
+        if self._sent:
+            self._detect_losses(now)
+
+    def handle_probe_timer(self, now: float) -> None:
+        """Nothing was acknowledged for two round trips: send the last chunk again, so that the answer shows the losses.
+
+        Deviates: RFC 8985 section 7.3 prefers new data; what waits here waits for the window. Section 7.4 reduces the
+        window when the probe repaired a loss; here that is left to losses that the answer shows.
+
+        Source: RFC 8985 section 7.
+        """
+        timeout = self._losses.probe_timeout
+        if not self._sent or self._lost or self._probed or timeout is None:
+            return
+        if self._probe_from + timeout > now:
+            self._context.timers.set(PROBE_TIMER, self._probe_from + timeout)
+            return
+        last = self._sent[-1]
+        limit = last.message.max_retransmits
+        if last.state != IN_FLIGHT or (limit is not None and last.transmissions > limit):
+            return
+        self._probed = self._may_exceed = True
+        self._context.stats.probes += 1
+        self._lose(last)
 
     def _lose(self, sent: Sent) -> None:
         """Mark a chunk for retransmission, or give its message up."""
@@ -451,6 +511,7 @@ class Outbound:
         self.congestion.on_timeout(now)
         self._lost.clear()
         self._retransmitted.clear()
+        self._context.timers.cancel(LOSS_TIMER)
         self._may_exceed = True
         self._scan = self.next_tsn
         outstanding = list(self._sent)
@@ -488,7 +549,7 @@ class Outbound:
                 return
             # What was sent may all be acknowledged; a TSN that is never sent gives FORWARD-TSN something to pass, so
             # that the receiver forgets the first fragments.
-            self._sent.append(Sent(b"", 0, message, self._context.writer.number))
+            self._sent.append(Sent(b"", 0, message, self._context.writer.number, self._last_sent_at))
             stream.last_tsn = self.next_tsn
             self.next_tsn += 1
         first = max(message.first_tsn - self.cumulative_tsn - 1, 0)
@@ -536,24 +597,3 @@ class Outbound:
                 skipped[message.stream.id] = message.ssn
             point += 1
         writer.add(serialize_forward_tsn(point, skipped.items()))
-
-
-def _subtract(ranges: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return what is in `ranges` and not in `other`; both ascending and disjoint, ends included."""
-    if not other:
-        return ranges
-    left: list[tuple[int, int]] = []
-    index, count = 0, len(other)
-    for start, end in ranges:
-        at = start
-        while index < count and other[index][1] < at:
-            index += 1
-        probe = index
-        while probe < count and other[probe][0] <= end:
-            if other[probe][0] > at:
-                left.append((at, other[probe][0] - 1))
-            at = other[probe][1] + 1
-            probe += 1
-        if at <= end:
-            left.append((at, end))
-    return left

@@ -17,9 +17,10 @@ class RetransmissionTimeout:
     Attributes:
         rto: Current timeout, seconds.
         srtt: Smoothed round trip time, seconds; None before the first measurement.
+        minimum_rtt: Shortest round trip so far, seconds; infinite before the first measurement.
     """
 
-    __slots__ = ("_maximum", "_minimum", "_rttvar", "rto", "srtt")
+    __slots__ = ("_maximum", "_minimum", "_rttvar", "minimum_rtt", "rto", "srtt")
 
     def __init__(self, initial: float, minimum: float, maximum: float) -> None:
         self._minimum = minimum
@@ -27,12 +28,14 @@ class RetransmissionTimeout:
         self._rttvar = 0.0
         self.rto = initial
         self.srtt: float | None = None
+        self.minimum_rtt = float("inf")
 
     def update(self, rtt: float) -> None:
         """Take a measured round trip time, seconds.
 
         Source: RFC 9260 section 6.3.1, rules C2 to C7.
         """
+        self.minimum_rtt = min(self.minimum_rtt, rtt)
         if self.srtt is None:
             self.srtt = rtt
             self._rttvar = rtt / 2

@@ -76,7 +76,6 @@ class Message:
         stream: OutboundStream,
         ppid: int,
         data: bytes,
-        *,
         ordered: bool = True,
         max_retransmits: int | None = None,
         expires: float | None = None,

@@ -36,9 +36,11 @@ FLAG_UNORDERED: Final = 0x04
 FLAG_IMMEDIATE: Final = 0x08
 FLAG_TAG_REFLECTED: Final = 0x01
 
-# Parameters of INIT and INIT ACK (RFC 9260 section 3.3.2, RFC 5061 section 4.2.7, RFC 3758 section 3.1).
+# Parameters of INIT and INIT ACK (RFC 9260 section 3.3.2, RFC 5061 section 4.2.7, RFC 3758 section 3.1, RFC 9653
+# section 4).
 PARAMETER_STATE_COOKIE: Final = 7
 PARAMETER_UNRECOGNIZED: Final = 8
+PARAMETER_ZERO_CHECKSUM_ACCEPTABLE: Final = 0x8001
 PARAMETER_SUPPORTED_EXTENSIONS: Final = 0x8008
 PARAMETER_FORWARD_TSN_SUPPORTED: Final = 0xC000
 _KNOWN_INIT_PARAMETERS: Final = frozenset(
@@ -49,10 +51,14 @@ _KNOWN_INIT_PARAMETERS: Final = frozenset(
         PARAMETER_UNRECOGNIZED,
         9,  # cookie preservative
         12,  # supported address types
+        PARAMETER_ZERO_CHECKSUM_ACCEPTABLE,
         PARAMETER_SUPPORTED_EXTENSIONS,
         PARAMETER_FORWARD_TSN_SUPPORTED,
     }
 )
+
+EDMID_NONE: Final = 0
+EDMID_DTLS: Final = 1  # error detection method: SCTP over DTLS (RFC 9653 section 8)
 
 # Parameters of RE-CONFIG (RFC 6525 section 4) and results (section 4.4).
 OUTGOING_SSN_RESET: Final = 13
@@ -109,6 +115,8 @@ class Init:
         forward_tsn: Whether partial reliability is supported (RFC 3758 section 3.1).
         extensions: Chunk types of supported extensions (RFC 5061 section 4.2.7).
         cookie: State cookie; INIT ACK only.
+        zero_checksum: Error detection method that makes the sender accept a checksum of zero, or `EDMID_NONE`
+            (RFC 9653 section 4).
         unrecognized: Parameters, whole, that must be reported back (RFC 9260 section 3.2.1).
     """
 
@@ -120,6 +128,7 @@ class Init:
     forward_tsn: bool = False
     extensions: bytes = b""
     cookie: bytes = b""
+    zero_checksum: int = EDMID_NONE
     unrecognized: tuple[bytes, ...] = ()
 
 
@@ -236,6 +245,9 @@ def parse_init(data: bytes, offset: int, end: int) -> Init:
             init.extensions = data[start:stop]
         elif kind == PARAMETER_STATE_COOKIE:
             init.cookie = data[start:stop]
+        elif kind == PARAMETER_ZERO_CHECKSUM_ACCEPTABLE:
+            if stop - start == 4 and not init.zero_checksum:
+                init.zero_checksum = _U32.unpack_from(data, start)[0]
         elif kind not in _KNOWN_INIT_PARAMETERS:
             if kind & 0x4000:
                 unrecognized.append(data[start - 4 : stop])
@@ -255,6 +267,8 @@ def serialize_init(init: Init) -> bytes:
         parts.append(serialize_parameter(PARAMETER_STATE_COOKIE, init.cookie))
     if init.forward_tsn:
         parts.append(serialize_parameter(PARAMETER_FORWARD_TSN_SUPPORTED))
+    if init.zero_checksum:
+        parts.append(serialize_parameter(PARAMETER_ZERO_CHECKSUM_ACCEPTABLE, _U32.pack(init.zero_checksum)))
     if init.extensions:
         parts.append(serialize_parameter(PARAMETER_SUPPORTED_EXTENSIONS, init.extensions))
     parts.extend(serialize_parameter(PARAMETER_UNRECOGNIZED, whole) for whole in init.unrecognized)
@@ -380,9 +394,22 @@ class PacketWriter:
     Attributes:
         number: Serial number of the packet that is being filled; never repeats in an association.
         packets: Finished packets.
+        zero_checksum: Whether packets go without a checksum (RFC 9653 section 5.2); those of `alone` always have one.
     """
 
-    __slots__ = ("_crc", "_destination_port", "_head", "_limit", "_parts", "_source_port", "number", "packets", "room")
+    __slots__ = (
+        "_blank_head",
+        "_crc",
+        "_destination_port",
+        "_head",
+        "_limit",
+        "_parts",
+        "_source_port",
+        "number",
+        "packets",
+        "room",
+        "zero_checksum",
+    )
 
     def __init__(self, source_port: int, destination_port: int, limit: int) -> None:
         self._source_port = source_port
@@ -392,13 +419,15 @@ class PacketWriter:
         self.room = self._limit
         self.number = 0
         self.packets: list[bytes] = []
+        self.zero_checksum = False
         self.set_tag(0)
 
     def set_tag(self, tag: int) -> None:
         """Use verification tag `tag` from now on."""
         self._head = PORTS_AND_TAG.pack(self._source_port, self._destination_port, tag)
         # The checksum is computed over the header with zeros in its place: that part is the same in every packet.
-        self._crc = crc32c(self._head + bytes(4))
+        self._blank_head = self._head + bytes(4)
+        self._crc = crc32c(self._blank_head)
 
     def add(self, chunk: bytes) -> int:
         """Add a padded chunk to the current packet, or to the next one if it does not fit; return that one's number."""
@@ -407,8 +436,11 @@ class PacketWriter:
             self.flush()
         number = self.number
         if size >= self._limit:
-            checksum = crc32c(chunk, self._crc).to_bytes(4, "little")
-            self.packets.append(b"".join((self._head, checksum, chunk)))
+            if self.zero_checksum:
+                self.packets.append(self._blank_head + chunk)
+            else:
+                checksum = crc32c(chunk, self._crc).to_bytes(4, "little")
+                self.packets.append(b"".join((self._head, checksum, chunk)))
             self.number = number + 1
         else:
             self._parts.append(chunk)
@@ -419,7 +451,10 @@ class PacketWriter:
         """Finish the current packet, if anything is in it."""
         if self._parts:
             body = b"".join(self._parts)
-            self.packets.append(b"".join((self._head, crc32c(body, self._crc).to_bytes(4, "little"), body)))
+            if self.zero_checksum:
+                self.packets.append(self._blank_head + body)
+            else:
+                self.packets.append(b"".join((self._head, crc32c(body, self._crc).to_bytes(4, "little"), body)))
             self._parts.clear()
             self.room = self._limit
             self.number += 1

@@ -69,6 +69,8 @@ def main():
     """Print a table."""
     report("16 KiB messages", 64 << 20, 16384)
     report("16 KiB messages, SACK per 2 packets", 64 << 20, 16384, batch=2)
+    checked = Config(zero_checksum=False)
+    report("16 KiB messages, with checksums", 64 << 20, 16384, config=checked)
     report("256 KiB messages", 64 << 20, 262_144)
     report("1 packet per message", 64 << 20, 1132)
     report("100-byte messages", 8 << 20, 100)

@@ -12,6 +12,7 @@ from stack.sctp.handshake import MAX_COOKIE_SIZE, MAX_REPORTED_PARAMETERS
 from stack.sctp.inbound import ITEM_OVERHEAD, MAX_DUPLICATES, MAX_GAP_BLOCKS, MAX_TSN_AHEAD
 from stack.sctp.outbound import MAX_OUTSTANDING_CHUNKS
 from stack.sctp.reconfig import MAX_STREAMS_PER_REQUEST
+from stack.sctp.recovery import BURST_PACKETS
 
 from .support import TAG, TSN, B, E, RawPeer, U
 
@@ -89,6 +90,17 @@ def tsn_ahead():
     assert peer.acknowledged()[2] == [(MAX_TSN_AHEAD, MAX_TSN_AHEAD)]
     peer.send(peer.data(tsn=MAX_TSN_AHEAD, flags=B | E | U))
     assert peer.a.dropped == {"tsn-out-of-range": 1}
+
+
+def burst_packets():
+    peer = RawPeer()
+    peer.a.send(0, 51, b"x", peer.now)
+    peer.chunks()
+    peer.now += 0.1
+    peer.send(peer.sack(1))
+    peer.a._outbound.congestion.cwnd = 20 * 1132  # the rate is low: the number counts and not the time
+    peer.a.send(0, 51, bytes(40 * 1132), peer.now)
+    assert len(peer.sent_tsns()) == BURST_PACKETS
 
 
 def gap_blocks():
@@ -186,6 +198,7 @@ LIMITS = {
         window_behind_a_gap,
         message_size,
         tsn_ahead,
+        burst_packets,
         gap_blocks,
         duplicates,
         control_chunks,

@@ -28,6 +28,7 @@ def test_init_vectors(vector):
         "initial_tsn": init.initial_tsn,
         "forward_tsn": init.forward_tsn,
         "extensions": init.extensions.hex(),
+        "zero_checksum": init.zero_checksum,
     } == vector["fields"]
     assert wire.serialize_chunk(wire.INIT, 0, wire.serialize_init(init))[: len(raw)] == raw
 
@@ -59,6 +60,7 @@ inits = st.builds(
     st.booleans(),
     st.binary(max_size=9),
     st.binary(max_size=40),
+    u32,
 )
 
 

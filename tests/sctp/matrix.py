@@ -1,0 +1,95 @@
+# ruff: noqa: T201  it prints a table
+"""Throughput and delay over a matrix of links, in virtual time.
+
+`python -m tests.sctp.matrix > docs/tables/sctp.md` writes the table. It is deterministic: a change of the table is a
+change of behaviour.
+"""
+
+from stack.sctp import Association, Config, Cubic, MessageReceived, Reno
+from stack.testing import Conditions, Link, seeded_random_bytes
+
+RATE = 20_000_000  # bit/s of every link
+SIZE = 16_384
+SECONDS = 8.0  # of bulk transfer per cell
+PINGS = 1000
+INTERVAL = 0.05  # seconds between small messages
+DELAYS = (0.005, 0.025, 0.1)  # one way, seconds
+LOSSES = (0.0, 0.001, 0.01, 0.05)
+CONTROLLERS = (Reno, Cubic)
+HEAD = f"""# SCTP over bad links
+
+Printed by `python -m tests.sctp.matrix`, in virtual time. Every link carries {RATE // 1_000_000} Mbit/s with a queue
+of one round trip (50 kB at least); loss is random, the same both ways. *Bulk*: 16 KiB messages, reliable, ordered, for
+{SECONDS:.0f} s. *p99*: the 99th percentile of the delay of 100-byte ordered messages with nothing beside them, one
+every {INTERVAL * 1000:.0f} ms, beyond the one-way delay of the link.
+"""
+
+
+def pair(controller, delay, loss, jitter):
+    conditions = Conditions(
+        delay=delay, jitter=jitter, loss=loss, rate=RATE, queue=max(int(RATE / 8 * 2 * delay), 50_000)
+    )
+    config = Config(congestion=controller)
+    machines = [Association(random_bytes=seeded_random_bytes(seed), config=config) for seed in (1, 2)]
+    link = Link(*machines, conditions, seed=1)
+    machines[0].associate(link.now)
+    assert link.run(lambda: all(machine.state.value == "established" for machine in machines))
+    link.drain()
+    return link
+
+
+def received(link):
+    return sum(type(event) is MessageReceived for event in link.events[1])
+
+
+def throughput(controller, delay, loss, jitter=0.0, seconds=SECONDS):
+    """Mbit/s that arrived."""
+    link = pair(controller, delay, loss, jitter)
+    a = link.machines[0]
+    end, data = link.now + seconds, bytes(SIZE)
+    while link.now < end:
+        while a.total_buffered < 20 * SIZE:
+            a.send(1, 53, data, link.now)
+        link.run(lambda: a.total_buffered < 10 * SIZE, seconds=min(0.5, end - link.now))
+    return received(link) * SIZE * 8 / seconds / 1e6
+
+
+def delay_of_messages(controller, delay, loss, jitter=0.0, count=PINGS):
+    """99th percentile of the delay beyond the link's, ms."""
+    link = pair(controller, delay, loss, jitter)
+    a = link.machines[0]
+    begin, delays, due = received(link), [], link.now
+    sent = []
+    while len(delays) < count:
+        if len(sent) < count and link.now >= due:
+            a.send(1, 53, bytes(100), link.now)
+            sent.append(link.now)
+            due += INTERVAL
+        known = begin + len(delays)
+        link.run(
+            lambda known=known: received(link) > known,
+            seconds=max(due - link.now, 0.0) if len(sent) < count else 60,
+        )
+        delays += [link.now - at for at in sent[len(delays) : received(link) - begin]]
+    delays.sort()
+    return (delays[count * 99 // 100] - delay) * 1000
+
+
+def rows(seconds=SECONDS, count=PINGS):
+    for delay in DELAYS:
+        for loss, jitter in [*((loss, 0.0) for loss in LOSSES), (0.0, delay / 2)]:
+            cells = [f"{delay * 2000:.0f} ms", f"{loss:.1%}", f"{jitter * 1000:.1f} ms"]
+            cells += [f"{throughput(controller, delay, loss, jitter, seconds):.2f}" for controller in CONTROLLERS]
+            cells.append(f"{delay_of_messages(Reno, delay, loss, jitter, count):.1f}")
+            yield cells
+
+
+def table(**options):
+    """The whole page."""
+    head = ["round trip", "loss", "jitter", *(f"bulk {c.__name__}, Mbit/s" for c in CONTROLLERS), "p99, ms"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows(**options)]
+    return HEAD + "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
