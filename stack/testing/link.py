@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core import Datagram, Machine
+from ..core import Datagram, DropPacket, Machine
+from .conditions import Conditions, Pipe
 
 MAX_STEPS_AT_ONE_INSTANT = 10_000  # more than that without time passing is a livelock, not progress
 
@@ -20,30 +21,8 @@ class LivelockError(RuntimeError):
 
 
 @dataclass(slots=True)
-class Conditions:
-    """What one direction of a link does to datagrams.
-
-    Args:
-        delay: One-way delay, seconds.
-        jitter: Additional uniform random delay up to this many seconds; reorders when larger than the gaps.
-        loss: Probability of loss, 0..1.
-        duplicate: Probability of a second copy, 0..1.
-        rate: Bit/s of the bottleneck, None for no limit.
-        queue: Bytes that may wait at the bottleneck; what does not fit is lost.
-    """
-
-    delay: float = 0.01
-    jitter: float = 0.0
-    loss: float = 0.0
-    duplicate: float = 0.0
-    rate: float | None = None
-    queue: int = 100_000
-
-
-@dataclass(slots=True)
 class _Direction:
-    conditions: Conditions
-    busy_until: float = 0.0
+    pipe: Pipe
     sent: int = 0
     lost: int = 0
     events: list[Any] = field(default_factory=list)
@@ -85,7 +64,7 @@ class Link:
         self.now = start
         self.trace: list[tuple[float, int, bytes]] = []
         self._keep_trace = keep_trace
-        self._directions = (_Direction(conditions), _Direction(back or conditions))
+        self._directions = (_Direction(Pipe(conditions)), _Direction(Pipe(back or conditions)))
         self._random = random.Random(seed)
         self._tamper = tamper
         self._in_flight: list[tuple[float, int, int, Any]] = []
@@ -171,19 +150,11 @@ class Link:
 
     def _carry(self, sender: int, item: Any, size: int) -> None:
         direction = self._directions[sender]
-        c = direction.conditions
-        if c.loss and self._random.random() < c.loss:
+        try:
+            arrivals = direction.pipe.carry(size, self.now, self._random)
+        except DropPacket:
             direction.lost += 1
             return
-        leaves = self.now
-        if c.rate is not None:
-            starts = max(self.now, direction.busy_until)
-            if (starts - self.now) * c.rate / 8 > c.queue:
-                direction.lost += 1
-                return
-            leaves = direction.busy_until = starts + size * 8 / c.rate
-        copies = 2 if c.duplicate and self._random.random() < c.duplicate else 1
-        for _ in range(copies):
-            arrives = leaves + c.delay + (self._random.random() * c.jitter if c.jitter else 0.0)
+        for arrives in arrivals:
             self._order += 1
             heapq.heappush(self._in_flight, (arrives, self._order, 1 - sender, item))

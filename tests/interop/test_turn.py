@@ -62,7 +62,7 @@ def connected(server):
     """A TCP connection to a turnserver that may be about to start."""
     for _ in range(200):
         try:
-            return socket.create_connection(server, timeout=5)
+            return socket.create_connection(server[:2], timeout=5)
         except ConnectionRefusedError:
             time.sleep(0.05)
     raise AssertionError("nobody listens")
@@ -74,7 +74,7 @@ class Path:
     def __init__(self, server, *, password=PASSWORD, tcp=False):
         self.socket = connected(server) if tcp else socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         if not tcp:
-            self.socket.connect(server)
+            self.socket.connect(server[:2])
         self.deframer = StreamDeframer() if tcp else None
         # The first requests may come before turnserver listens; then they are sent again soon.
         self.client = Client(server, USER, password, random_bytes=urandom, rto=0.1, reliable=tcp)
