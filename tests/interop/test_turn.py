@@ -188,7 +188,7 @@ class Shell:
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         bound.setblocking(False)
         try:
-            bound.bind(address)
+            bound.bind(address[:2])
         except OSError:
             bound.close()
             return False
