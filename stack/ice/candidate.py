@@ -1,5 +1,6 @@
 """Candidates, their priorities and foundations, and credentials: RFC 8445 sections 5.1, 5.3 and 6.1.2.3."""
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,10 @@ from zlib import crc32
 from ..core import Address, LocalError, RandomBytes
 
 TYPE_PREFERENCES: Final = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}  # RFC 8445 section 5.1.2.2
+TCP_TYPE_PREFERENCES: Final = {"host": 90, "prflx": 80, "srflx": 70, "relay": 0}
+"""Every UDP candidate but a relayed one before every TCP candidate: RFC 6544 section 4.2 leaves the numbers open."""
+TCP_DIRECTIONS: Final = {"active": 6, "passive": 4, "so": 2}  # RFC 6544 section 4.2, when there are NATs
+DISCARD_PORT: Final = 9  # of active candidates: RFC 6544 section 4.5
 COMPONENT: Final = 1  # everything is multiplexed on one component: RFC 9143, RFC 5761
 
 _UFRAG_BYTES = 6  # 48 bits; RFC 8445 section 5.3 wants 24
@@ -25,11 +30,13 @@ class Parameters:
         ufrag: Username fragment.
         pwd: Password.
         lite: Whether that side is a lite implementation.
+        renomination: Whether that side takes nominations by their number (draft-thatcher-ice-renomination).
     """
 
     ufrag: str
     pwd: str = field(repr=False)
     lite: bool = False
+    renomination: bool = False
 
 
 def generate_parameters(random_bytes: RandomBytes) -> Parameters:
@@ -81,13 +88,13 @@ class Candidate:
     @property
     def address(self) -> Address:
         """The transport address."""
-        return Address(self.host, self.port)
+        return Address(self.host, self.port, self.transport)
 
     @property
     def base(self) -> Address:
         """What a local candidate sends from: RFC 8445 section 5.1.1.2."""
         if self.type in {"srflx", "prflx"} and self.related_host is not None and self.related_port is not None:
-            return Address(self.related_host, self.related_port)
+            return Address(self.related_host, self.related_port, self.transport)
         return self.address
 
     @property
@@ -96,15 +103,19 @@ class Candidate:
         return self.priority >> 8 & 0xFFFF
 
 
-def candidate_priority(candidate_type: str, local_preference: int, component: int = COMPONENT) -> int:
+def candidate_priority(
+    candidate_type: str, local_preference: int, component: int = COMPONENT, transport: str = "udp"
+) -> int:
     """Return the priority of RFC 8445 section 5.1.2.1.
 
     Args:
         candidate_type: `host`, `srflx`, `prflx` or `relay`.
         local_preference: 0..65535.
         component: 1..256.
+        transport: `udp` or `tcp`.
     """
-    return TYPE_PREFERENCES[candidate_type] << 24 | local_preference << 8 | (256 - component)
+    preferences = TYPE_PREFERENCES if transport == "udp" else TCP_TYPE_PREFERENCES
+    return preferences[candidate_type] << 24 | local_preference << 8 | (256 - component)
 
 
 def pair_priority(controlling: int, controlled: int) -> int:
@@ -118,16 +129,39 @@ def foundation(candidate_type: str, base_host: str, server_host: str, transport:
     return str(crc32(f"{candidate_type} {base_host} {server_host} {transport}".encode()))
 
 
-def host_candidate(address: Address, local_preference: int) -> Candidate:
-    """Make a host candidate for a socket bound to `address`."""
+def host_candidate(address: Address, local_preference: int, tcp_type: str | None = None) -> Candidate:
+    """Make a host candidate for a socket bound to `address`, for TCP with the direction in its preference."""
+    if tcp_type is not None:
+        local_preference = TCP_DIRECTIONS[tcp_type] << 13 | local_preference >> 3  # RFC 6544 section 4.2
     return Candidate(
-        foundation("host", address.host, "", "udp"),
+        foundation("host", address.host, "", address.transport),
         COMPONENT,
-        "udp",
-        candidate_priority("host", local_preference),
+        address.transport,
+        candidate_priority("host", local_preference, transport=address.transport),
         address.host,
         address.port,
         "host",
+        tcp_type=tcp_type,
+    )
+
+
+def relayed_candidate(
+    relayed: Address, mapped: Address | None, server: Address | None, protocol: str, local_preference: int
+) -> Candidate:
+    """Make a `relay` candidate; of two, the one whose server is reached over UDP is better, and TCP before TLS."""
+    rank = {"udp": 3, "tcp": 2}.get(protocol, 1)
+    hidden = Address(unspecified(relayed.host), 0)
+    related = mapped or hidden
+    return Candidate(
+        foundation("relay", relayed.host, f"{server} {protocol}", "udp"),
+        COMPONENT,
+        "udp",
+        candidate_priority("relay", rank << 14 | local_preference >> 2),
+        relayed.host,
+        relayed.port,
+        "relay",
+        related.host,
+        related.port,
     )
 
 
@@ -137,13 +171,19 @@ def reflexive_candidate(candidate_type: str, mapped: Address, base: Candidate, s
         foundation(candidate_type, base.host, server_host, base.transport),
         base.component,
         base.transport,
-        candidate_priority(candidate_type, base.local_preference, base.component),
+        candidate_priority(candidate_type, base.local_preference, base.component, base.transport),
         mapped.host,
         mapped.port,
         candidate_type,
         base.host,
         base.port,
+        base.tcp_type,
     )
+
+
+def unspecified(host: str) -> str:
+    """Return the address that says nothing, of the same family as `host`."""
+    return "::" if ":" in host else "0.0.0.0"  # noqa: S104  nothing is bound to it
 
 
 @lru_cache(maxsize=1024)  # a session asks again and again about the same dozen of addresses
@@ -159,18 +199,27 @@ def why_unusable(candidate: Candidate) -> str | None:
     """Return the slug of why a remote candidate cannot be paired, or None if it can."""
     if candidate.component != COMPONENT:
         return "candidate-component"
-    if candidate.transport.lower() != "udp":
-        return "candidate-transport"  # Not implemented: RFC 6544
+    transport = candidate.transport.lower()
+    if transport != "udp" and (transport != "tcp" or candidate.tcp_type not in TCP_DIRECTIONS):
+        return "candidate-transport"
     if candidate.type not in TYPE_PREFERENCES:
         return "candidate-type"
-    ip = ip_of(candidate.host)
-    if ip is None:
-        return "candidate-not-ip"  # Not implemented: resolving .local names
-    if not 0 < candidate.port <= 0xFFFF or not is_unicast(ip):
-        return "candidate-address"
     if not 0 < candidate.priority < 2**32:
         return "candidate-priority"
-    return None
+    if not 0 < candidate.port <= 0xFFFF:
+        return "candidate-address"
+    ip = ip_of(candidate.host)
+    if ip is None:
+        return None if is_mdns_name(candidate.host) else "candidate-not-ip"
+    return None if is_unicast(ip) else "candidate-address"
+
+
+_MDNS_NAME = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.local", re.IGNORECASE)
+
+
+def is_mdns_name(host: str) -> bool:
+    """Tell whether `host` is one label and `.local`: draft-ietf-mmusic-mdns-ice-candidates section 3.2.1."""
+    return _MDNS_NAME.fullmatch(host) is not None
 
 
 def is_unicast(ip: IPv4Address | IPv6Address) -> bool:

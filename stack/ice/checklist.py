@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ..core import Address
 from .candidate import Candidate, pair_priority
@@ -18,6 +19,9 @@ class PairState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
+
+MAX_BACKUPS: Final = 4
+"""Pairs that are kept working beside the nominated one: a second network of each side, and a relay."""
 
 _UNFINISHED = frozenset({PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS})
 _RTT_WEIGHT = 0.125  # of a new sample: RFC 6298 section 2
@@ -53,6 +57,11 @@ class Pair:
         responses_received: Valid success responses.
         requests_received: Authenticated Binding requests.
         responses_sent: Success responses.
+        network_cost: Of the local network, 0..999; less is better.
+        created_at: When it was formed.
+        checked_at: When it was checked first.
+        validated_at: When a check succeeded first.
+        nominated_at: When it was nominated first.
     """
 
     base: Candidate
@@ -74,6 +83,11 @@ class Pair:
     responses_received: int = 0
     requests_received: int = 0
     responses_sent: int = 0
+    network_cost: int = 0
+    created_at: float | None = None
+    checked_at: float | None = None
+    validated_at: float | None = None
+    nominated_at: float | None = None
 
     def __post_init__(self) -> None:
         self.local = self.base.address
@@ -200,10 +214,28 @@ class Checklist:
         valid = (pair for pair in self._pairs.values() if pair.valid and pair.responded_at > since)
         return max(valid, key=lambda pair: pair.priority, default=None)
 
-    def conclude(self) -> list[Pair]:
-        """Stop checking, and return the pairs taken out: RFC 8445 section 8.1.2."""
-        self._triggered.clear()
-        gone = [pair for pair in self._pairs.values() if not pair.valid]
+    def conclude(self, nominated: Pair) -> list[Pair]:
+        """Stop checking, but for a few pairs that may take over, and return the pairs taken out.
+
+        Source: RFC 8445 section 8.1.2.
+        """
+        backups = self._backups(nominated)
+        gone = [pair for pair in self._pairs.values() if not pair.valid and pair not in backups]
         for pair in gone:
-            del self._pairs[pair.local, pair.remote]
+            self.remove(pair)
+        for pair in backups:
+            if pair.state is PairState.FROZEN:
+                pair.state = PairState.WAITING
         return gone
+
+    def _backups(self, nominated: Pair) -> list[Pair]:
+        """Return the best pairs that share as little as can be with the nominated one and with each other."""
+        ends = {nominated.local.host, nominated.remote.host}
+        chosen: list[Pair] = []
+        for pair in sorted(self._pairs.values(), key=lambda pair: -pair.priority):
+            if len(chosen) == MAX_BACKUPS:
+                break
+            if pair is not nominated and not ends.issuperset(found := {pair.local.host, pair.remote.host}):
+                ends |= found
+                chosen.append(pair)
+        return chosen

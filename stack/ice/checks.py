@@ -11,6 +11,8 @@ from .checklist import Pair
 MAX_CHECKS: Final = 256
 """Checks waiting for a response. Each pair has one that is retransmitted; the rest are cancelled or consent checks."""
 
+NOMINATION: Final = 0xC001  # draft-thatcher-ice-renomination section 4; the number that browsers use
+
 _CHECK_RC = 9  # 100 ms doubled: the ninth leaves after 25.5 s, which covers the same 39.5 s as RFC 8489's seven
 
 
@@ -26,6 +28,7 @@ class Check:
         controlling: Role at the time.
         use_candidate: Whether it nominates.
         consent: Whether it only keeps consent fresh.
+        probe: Whether it only finds out if the pair works now; no answer proves nothing.
         cancelled: A response still counts, the lack of one does not: RFC 8445 section 7.3.1.4.
     """
 
@@ -36,7 +39,13 @@ class Check:
     controlling: bool
     use_candidate: bool
     consent: bool = False
+    probe: bool = False
     cancelled: bool = False
+
+    @property
+    def once(self) -> bool:
+        """Whether it is sent once only, and no answer to it is no verdict on the pair."""
+        return self.consent or self.probe
 
     def datagram(self) -> Datagram:
         """Return one more transmission."""
@@ -45,17 +54,35 @@ class Check:
 
 
 def build_request(
-    pair: Pair, transaction_id: bytes, tie_breaker: int, *, controlling: bool, use_candidate: bool
+    pair: Pair,
+    transaction_id: bytes,
+    tie_breaker: int,
+    *,
+    controlling: bool,
+    use_candidate: bool,
+    nomination: int | None = None,
 ) -> bytes:
-    """Return a Binding request for a check: RFC 8445 sections 7.1 and 7.2.2."""
+    """Return a Binding request for a check: RFC 8445 sections 7.1 and 7.2.2.
+
+    Args:
+        pair: What is checked.
+        transaction_id: 12 bytes.
+        tie_breaker: Ours.
+        controlling: Our role.
+        use_candidate: Whether it nominates.
+        nomination: Number of the nomination, if the other side understands it.
+    """
+    base = pair.base
     message = Message(
         BINDING,
         Class.REQUEST,
         transaction_id,
         username=pair.username,
-        priority=candidate_priority("prflx", pair.base.local_preference),
+        priority=candidate_priority("prflx", base.local_preference, transport=base.transport),
         use_candidate=use_candidate,
     )
+    if use_candidate and nomination is not None:
+        message.attributes[NOMINATION] = nomination.to_bytes(4, "big")
     if controlling:
         message.ice_controlling = tie_breaker
     else:
@@ -84,7 +111,7 @@ class Checks:
     def add(self, check: Check) -> None:
         """Wait for a response. The oldest check that nothing depends on makes room when the table is full."""
         if len(self._checks) >= MAX_CHECKS:
-            spare = (c for c in self._checks.values() if c.cancelled or c.consent)
+            spare = (c for c in self._checks.values() if c.cancelled or c.once)
             self.remove(next(spare, None) or next(iter(self._checks.values())))
         self._checks[check.transaction_id] = check
         self._timers.set(check.transaction_id, check.schedule.deadline)
@@ -97,9 +124,14 @@ class Checks:
     def cancel(self, pair: Pair) -> None:
         """Cancel what is being retransmitted on a pair."""
         for check in self._checks.values():
-            if check.pair is pair and not check.cancelled and not check.consent:
+            if check.pair is pair and not check.cancelled and not check.once:
                 check.cancelled = True
                 self._timers.set(check.transaction_id, check.schedule.end)
+
+    def drop(self, pair: Pair) -> None:
+        """Stop waiting for anything on a pair that is gone."""
+        for check in [check for check in self._checks.values() if check.pair is pair]:
+            self.remove(check)
 
     def forget(self, *, keep: Pair | None = None) -> None:
         """Forget all checks but those on the pair to keep, which are cancelled."""
@@ -125,6 +157,6 @@ class Checks:
         return check, False
 
 
-def check_schedule(now: float, rto: float, timeout: float) -> Retransmission:
-    """Return the retransmission schedule of a connectivity check."""
-    return Retransmission(now, rto, _CHECK_RC, timeout)
+def check_schedule(now: float, rto: float, timeout: float, *, once: bool = False) -> Retransmission:
+    """Return the retransmission schedule of a connectivity check; over TCP it is sent once (RFC 6544 section 7.1)."""
+    return Retransmission(now, rto, 1 if once else _CHECK_RC, timeout)

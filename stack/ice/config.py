@@ -10,6 +10,8 @@ MAX_LOCAL_CANDIDATES: Final = 64
 """Host, reflexive and relayed candidates of one agent: more interfaces than that is a mistake."""
 MAX_STUN_SERVERS: Final = 8
 """Servers asked from every host candidate; browsers warn above five."""
+MAX_UNRESOLVED: Final = 16
+"""Remote candidates with a name that wait for its address: some browsers' worth of interfaces."""
 MAX_OUTGOING: Final = 512
 """Datagrams waiting to be drained. A shell drains after every batch it reads, and batches are smaller than this."""
 
@@ -29,8 +31,11 @@ class Config:
         disconnected_after: How long nothing may be heard after a consent check before the state is `disconnected`.
         pac_timeout: How long the agent waits before it may fail: RFC 8863 section 4.
         nomination_wait: How long nomination waits at most for a better pair than the first valid one.
+        backup_interval: Period of checks on pairs that may take over from the selected one.
         max_pairs: Pairs in the checklist: RFC 8445 section 6.1.2.5.
         max_remote_candidates: Remote candidates, signalled and peer-reflexive.
+        lite: Answer checks and send none: RFC 8445 section 2.5.
+        renomination: Offer to renominate (draft-thatcher-ice-renomination).
         allow_loopback: Pair with remote loopback addresses even when no local address is one.
 
     Raises:
@@ -49,9 +54,12 @@ class Config:
     disconnected_after: float = 5.0
     pac_timeout: float = 39.5
     nomination_wait: float = 0.1
+    backup_interval: float = 10.0
     max_pairs: int = 100
     max_remote_candidates: int = 64
     allow_loopback: bool = False
+    lite: bool = False
+    renomination: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -65,6 +73,7 @@ class Config:
             "disconnected_after",
             "pac_timeout",
             "nomination_wait",
+            "backup_interval",
         ):
             check_seconds(name, getattr(self, name))
         if self.max_pairs < 1 or self.max_remote_candidates < 1:

@@ -1,4 +1,4 @@
-"""The protocol half of the agent: checks, requests, responses, nomination, selection, state.
+"""The checks of both sides: requests, responses, pairs, and the pace of new transactions.
 
 One component of one data stream, which is what bundled WebRTC needs. `Agent` adds what the application calls.
 """
@@ -6,81 +6,28 @@ One component of one data stream, which is what bundled WebRTC needs. `Agent` ad
 from dataclasses import replace
 from typing import Final
 
-from ..core import Address, Datagram, Machine, RandomBytes
+from ..core import Address, Datagram
 from ..stun import Class, Message, short_term_key
 from . import requests
-from .candidate import (
-    COMPONENT,
-    Candidate,
-    Parameters,
-    can_pair,
-    generate_parameters,
-    ip_of,
-    is_unicast,
-    pair_priority,
-    reflexive_candidate,
-)
-from .checklist import Checklist, Pair, PairState
-from .checks import Check, Checks, build_request, check_schedule
-from .config import MAX_LOCAL_CANDIDATES, MAX_OUTGOING, Config
-from .consent import Consent
-from .events import (
-    CandidateGathered,
-    Event,
-    GatheringCompleted,
-    PairSelected,
-    PairValidated,
-    RoleChanged,
-    State,
-    StateChanged,
-)
-from .gathering import Gatherer, Query
+from .bases import Base
+from .candidate import COMPONENT, Candidate, can_pair, ip_of, is_unicast, pair_priority, reflexive_candidate
+from .checklist import MAX_BACKUPS, Pair, PairState
+from .checks import Check, build_request, check_schedule
+from .config import MAX_LOCAL_CANDIDATES
+from .events import CandidateGathered, GatheringCompleted, RoleChanged
+from .gathering import Query
+from .selection import KEEPALIVE, PACE, Selection
 
 MAX_EARLY_CHECKS: Final = 32
 """Paths remembered that were checked before the remote parameters came; more than a peer has candidates."""
 MAX_PATHS: Final = 256
 """Paths that data is accepted from. Only the authenticated peer can add one; NAT rebinding adds one each."""
 
-PACE: Final = "pace"
-NOMINATE: Final = "nominate"
-PAC: Final = "pac"
-KEEPALIVE: Final = "keepalive"
 _KEEPALIVE_INTERVAL: Final = 15.0  # Tr: RFC 8445 section 11
-_RENOMINATION_GAP: Final = 3.0  # seconds; see `_supersedes`
-_NOMINATION_RTTS: Final = 3  # a better pair that takes longer than this is not better
 
 
-class Connectivity(Machine[Datagram, Datagram, Event]):
-    """State of an agent, and its reactions to the network; see `Agent`."""
-
-    def __init__(self, *, controlling: bool, random_bytes: RandomBytes, config: Config | None = None) -> None:
-        super().__init__()
-        self._random_bytes = random_bytes
-        self._config = config or Config()
-        self._controlling = controlling
-        self._tie_breaker = int.from_bytes(random_bytes(8), "big")
-        self._state: State = "new"
-        self._local_parameters = generate_parameters(random_bytes)
-        self._passwords = {self._local_parameters.ufrag: short_term_key(self._local_parameters.pwd)}
-        self._remote_parameters: Parameters | None = None
-        self._bases: dict[Address, Candidate] = {}
-        self._local_candidates: dict[tuple[Address, Address], Candidate] = {}  # by address and base
-        self._remote_candidates: dict[Address, Candidate] = {}
-        self._early: dict[tuple[Address, Address], requests.EarlyCheck] = {}
-        self._checklist = Checklist(self._config.max_pairs)
-        self._checks = Checks(self._timers)
-        self._gatherer = Gatherer(random_bytes, self._timers, self._config)
-        self._consent = Consent(random_bytes, self._timers, self._config)
-        self._paths: set[tuple[Address, Address]] = set()
-        self._selected: Pair | None = None
-        self._nominated: Pair | None = None
-        self._nominating: Pair | None = None
-        self._nominate_by: float | None = None
-        self._next_start = float("-inf")
-        self._local_ended = self._remote_ended = self._gathered = False
-        self._checking = False
-        self._patient = True
-        self._outgoing: list[Datagram] = []
+class Connectivity(Selection):
+    """The checks of both sides; see `Agent`."""
 
     # The other side's requests.
 
@@ -111,10 +58,17 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
         self._emit(Datagram(requests.success_answer(message, remote, key), remote, local))
         selected = self._selected
         if selected is not None and (selected.local, selected.remote) == (local, remote):
+            self._liveness.heard_at = now
+            if self._no_checks:
+                selected.responded_at = now
+                self._consent.responded(now)
             self._consent.heard()
         if ufrag != self._local_parameters.ufrag:
             return  # of the generation before a restart: it keeps the other side's consent fresh, no more
-        early = requests.EarlyCheck(local, remote, message.priority or 0, message.use_candidate, remote_ufrag)
+        nomination = requests.nomination_of(message) if message.use_candidate else None
+        early = requests.EarlyCheck(
+            local, remote, message.priority or 0, message.use_candidate, remote_ufrag, nomination
+        )
         if self._remote_parameters is not None and self._remote_parameters.ufrag == remote_ufrag:
             self._learn(early, now)
         elif (local, remote) in self._early or len(self._early) < MAX_EARLY_CHECKS:
@@ -139,28 +93,52 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
         self._accept(local, remote)
         base, use_candidate = self._bases[local], check.use_candidate and not self._controlling
         pair = self._checklist.get(local, remote)
+        before = float("-inf") if pair is None else pair.use_candidate_at
         if pair is not None and use_candidate:
             pair.use_candidate_at = now
+        numbered = use_candidate and self._renomination and check.nomination is not None
+        if numbered and check.nomination is not None:
+            if check.nomination < self._nominations:
+                use_candidate = False  # overtaken by a later one: draft-thatcher-ice-renomination section 4
+            self._nominations = max(self._nominations, check.nomination)
         if self._nominated is not None:
-            if not use_candidate or pair is self._nominated:
+            priority = pair.priority if pair else pair_priority(candidate.priority, base.candidate.priority)
+            use_candidate = use_candidate and (numbered or self._supersedes(priority, now, before))
+            if pair is self._nominated or not (use_candidate or self._wants_backup(pair)):
                 self._count_request(pair)
                 return
-            priority = pair.priority if pair else pair_priority(candidate.priority, base.priority)
-            if not self._supersedes(priority, now):
-                return
-        pair = pair or self._form_pair(base, candidate)
+        pair = pair or self._form_pair(base, candidate, now, learnt=True)
         if pair is None:
             return
         self._count_request(pair)
+        if check.use_candidate:
+            pair.use_candidate_at = now
+        if self._no_checks:
+            self._validate_without_check(pair, now, use_candidate=use_candidate)
+            return
         if pair.state is PairState.SUCCEEDED and self._consent.fresh(pair, now):
             if use_candidate:
                 self._nominate(pair, now)
             return
-        if use_candidate:
-            pair.nomination_requested, pair.use_candidate_at = True, now
+        pair.nomination_requested = pair.nomination_requested or use_candidate
         self._checks.cancel(pair)
         pair.state = PairState.WAITING
         self._checklist.trigger(pair)
+
+    def _wants_backup(self, pair: Pair | None) -> bool:
+        """Tell whether a path that the other side checks is worth a check of ours although a pair is nominated."""
+        if self._no_checks or (pair is not None and pair.valid):
+            return False
+        return sum(1 for known in self._checklist.pairs if known is not self._nominated) < MAX_BACKUPS
+
+    def _validate_without_check(self, pair: Pair, now: float, *, use_candidate: bool) -> None:
+        """Lite: the other side's check is all there is (RFC 8445 section 7.3.2)."""
+        pair.state, pair.responded_at = PairState.SUCCEEDED, now
+        self._validate(pair, now)
+        if use_candidate:
+            self._nominate(pair, now)
+        else:
+            self._reselect(now)
 
     @staticmethod
     def _count_request(pair: Pair | None) -> None:
@@ -174,7 +152,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
             return None
         # RFC 8445 section 7.3.1.3: a foundation that no other remote candidate has; colons cannot be signalled.
         name = f"prflx:{remote}"
-        candidate = Candidate(name, COMPONENT, "udp", priority, remote.host, remote.port, "prflx")
+        candidate = Candidate(name, COMPONENT, remote.transport, priority, remote.host, remote.port, "prflx")
         self._remote_candidates[remote] = candidate
         return candidate
 
@@ -188,36 +166,55 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
 
     # Pairs.
 
-    def _put_remote_candidate(self, candidate: Candidate) -> None:
-        address = Address(str(ip_of(candidate.host)), candidate.port)
-        candidate = replace(candidate, host=address.host)
+    def _put_remote_candidate(self, candidate: Candidate, now: float) -> None:
+        candidate = replace(candidate, host=str(ip_of(candidate.host)), transport=candidate.transport.lower())
+        address = candidate.address
         self._remote_candidates[address] = candidate
         for pair in self._checklist.pairs:
             if pair.remote == address:  # peer-reflexive until now: RFC 8838 section 11
                 pair.remote_candidate = candidate
                 pair.update_priority(controlling=self._controlling)
-        if self._nominated is None:
-            for base in self._bases.values():
-                self._form_pair(base, candidate)
+        for base in self._bases.values():
+            self._form_pair(base, candidate, now)
 
-    def _form_pair(self, base: Candidate, remote: Candidate) -> Pair | None:
-        """Make the pair if it can be and is not there yet; None if it cannot be."""
+    def _form_pair(self, base: Base, remote: Candidate, now: float, *, learnt: bool = False) -> Pair | None:
+        """Make the pair if it can be and is not there yet; None if it cannot be.
+
+        Args:
+            base: Our end.
+            remote: The other end.
+            now: The time.
+            learnt: Whether the other side has sent a check there.
+        """
         parameters = self._remote_parameters
         if parameters is None or self._state == "failed":
             return None
-        known = self._checklist.get(base.address, remote.address)
+        ours = base.candidate
+        known = self._checklist.get(ours.address, remote.address)
         if known is not None:
             return known
-        if not can_pair(base.host, remote.host, allow_loopback=self._config.allow_loopback):
+        if not can_pair(ours.host, remote.host, allow_loopback=self._config.allow_loopback):
+            return None
+        if ours.transport != remote.transport or not (learnt or _directions_fit(ours, remote)):
             return None
         username = f"{parameters.ufrag}:{self._local_parameters.ufrag}"
-        pair = Pair(base, remote, username, short_term_key(parameters.pwd))
+        pair = Pair(ours, remote, username, short_term_key(parameters.pwd))
+        pair.network_cost, pair.created_at = base.network_cost, now
         pair.update_priority(controlling=self._controlling)
         evicted = self._checklist.add(pair)
         if evicted is not None:
             self.dropped["too-many-pairs"] += 1
+            self._checks.drop(evicted)
         self._checking = True
         return pair if evicted is not pair else None
+
+    def _recheck(self, now: float) -> None:
+        """Try all paths again, those too that were given up: RFC 8445 has a restart for it, which needs signalling."""
+        for base in self._bases.values():
+            for remote in list(self._remote_candidates.values()):
+                pair = self._form_pair(base, remote, now)
+                if pair is not None and pair is not self._selected and pair.state is PairState.FAILED:
+                    pair.state = PairState.WAITING
 
     def _switch_role(self) -> None:
         self._controlling = not self._controlling
@@ -246,7 +243,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
         self._update_state()
 
     def _next_check(self) -> Pair | None:
-        return None if self._state == "failed" else self._checklist.next_check()
+        return None if self._state == "failed" or self._no_checks else self._checklist.next_check()
 
     def _start_one(self, now: float) -> bool:
         pair = self._next_check()
@@ -259,19 +256,30 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
             return True
         return False
 
-    def _send_check(self, pair: Pair, now: float, *, consent: bool = False) -> None:
+    def _send_check(self, pair: Pair, now: float, *, consent: bool = False, probe: bool = False) -> None:
         config, controlling = self._config, self._controlling
-        nominating = controlling and pair is self._nominating and not consent
-        if consent:
-            schedule = check_schedule(now, config.consent_timeout, config.consent_timeout)  # once only
+        nominating = controlling and pair is self._nominating and not (consent or probe)
+        # Repeated on the pair in use, as browsers do: a peer whose NAT has forgotten us learns our new address by it.
+        use_candidate = nominating or (controlling and pair is self._nominated)
+        if consent or probe:
+            schedule = check_schedule(now, config.consent_timeout, config.consent_timeout, once=True)
         else:
             self._checks.cancel(pair)
             rto = max(config.rto, config.pacing_interval * self._checklist.unfinished())  # RFC 8445 section 14.3
             # Nobody answers a nomination for that long: another valid pair had better be nominated.
-            schedule = check_schedule(now, rto, config.disconnected_after if nominating else config.check_timeout)
+            timeout = config.disconnected_after if nominating else config.check_timeout
+            schedule = check_schedule(now, rto, timeout, once=pair.local.transport == "tcp")
         transaction_id = self._random_bytes(12)
-        data = build_request(pair, transaction_id, self._tie_breaker, controlling=controlling, use_candidate=nominating)
-        check = Check(transaction_id, pair, data, schedule, controlling, nominating, consent)
+        data = build_request(
+            pair,
+            transaction_id,
+            self._tie_breaker,
+            controlling=controlling,
+            use_candidate=use_candidate,
+            nomination=self._nominations if self._renomination else None,
+        )
+        pair.checked_at = pair.checked_at or now
+        check = Check(transaction_id, pair, data, schedule, controlling, use_candidate, consent, probe)
         self._checks.add(check)
         self._emit(check.datagram())
 
@@ -283,7 +291,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
                 self._emit(query)
         elif again:
             self._emit(check.datagram())
-        elif not check.cancelled and not check.consent:
+        elif not check.cancelled and not check.once:
             self._on_check_failed(check, now)
 
     # The other side's responses.
@@ -316,7 +324,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
             self._on_role_conflict(check)
         elif code == 403 and pair is self._selected:  # RFC 7675 section 5.2
             self._on_consent_lost(now)
-        elif not check.cancelled and not check.consent:
+        elif not check.cancelled and not check.once:
             self._on_check_failed(check, now)
 
     def _on_role_conflict(self, check: Check) -> None:
@@ -325,7 +333,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
             self._switch_role()
         self._tie_breaker = int.from_bytes(self._random_bytes(8), "big")
         pair = check.pair
-        if check.consent or check.cancelled or pair not in self._checklist:
+        if check.once or check.cancelled or pair not in self._checklist:
             return
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.WAITING
@@ -333,13 +341,7 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
 
     def _on_check_failed(self, check: Check, now: float) -> None:
         """Mark the pair: RFC 8445 section 7.2.5.2."""
-        pair = check.pair
-        pair.state = PairState.FAILED
-        pair.valid = pair.nominated = pair.nomination_requested = False
-        if pair is self._nominating:
-            self._nominating = None
-        if pair is self._nominated:
-            self._nominated = None
+        self._forget_validity(check.pair)
         self._reselect(now)
 
     def _on_check_succeeded(self, check: Check, message: Message, now: float) -> None:
@@ -351,19 +353,23 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
             pair.add_rtt_sample(now - check.schedule.started)
         if pair is self._selected:
             self._consent.responded(now)
+            self._liveness.heard_at = now
+            self._liveness.stop()
+            self._restart_told = False
         if check.consent or pair not in self._checklist:
             return
         if check.use_candidate or pair is not self._nominating:  # an earlier check says nothing about a nomination
             self._checks.cancel(pair)
         if message.xor_mapped_address is not None:
-            pair.local_candidate = self._local_candidate_of(pair, message.xor_mapped_address)
+            mapped = message.xor_mapped_address._replace(transport=pair.local.transport)
+            pair.local_candidate = self._local_candidate_of(pair, mapped)
             pair.update_priority(controlling=self._controlling)
         pair.state = PairState.SUCCEEDED
         self._checklist.unfreeze(pair.foundation)
         self._accept(pair.local, pair.remote)
-        if not pair.valid:
-            pair.valid = True
-            self._events.append(PairValidated(pair))
+        self._validate(pair, now)
+        if pair is self._nominated:
+            return
         if (check.use_candidate and check.controlling and self._controlling) or (
             pair.nomination_requested and not self._controlling
         ):
@@ -406,123 +412,25 @@ class Connectivity(Machine[Datagram, Datagram, Event]):
         while candidate.priority in used:  # several servers, several mappings: RFC 8445 section 5.1.2.1
             candidate.priority -= 1 << 8
         self._local_candidates[mapped, query.base.address] = candidate
-        self._events.append(CandidateGathered(candidate))
+        self._report(candidate)
         if self._selected is None:
             self._timers.set_default(KEEPALIVE, now + _KEEPALIVE_INTERVAL)
+
+    def _report(self, candidate: Candidate) -> None:
+        base = self._bases.get(candidate.base)
+        shown = candidate if base is None else base.signalled(candidate)
+        if shown is not None:
+            self._events.append(CandidateGathered(shown))
 
     def _on_keepalive(self, now: float) -> None:
         if self._selected is None and self._state != "failed":
             self._emit(*self._gatherer.keepalives())
             self._timers.set(KEEPALIVE, now + _KEEPALIVE_INTERVAL)
 
-    # Nomination, selection, state.
 
-    def _consider_nomination(self, now: float) -> None:
-        """Nominate the best valid pair once no better one is to be expected: RFC 8445 section 8.1.1."""
-        if not self._controlling or self._nominated or self._nominating:
-            self._timers.cancel(NOMINATE)
-            return
-        best = self._checklist.best_valid(now - self._config.consent_timeout)
-        if best is None:
-            return
-        if self._nominate_by is None:
-            patience = self._config.nomination_wait
-            self._nominate_by = now + (patience if best.rtt is None else min(patience, _NOMINATION_RTTS * best.rtt))
-        if now < self._nominate_by and self._checklist.has_unfinished_above(best.priority):
-            self._timers.set(NOMINATE, self._nominate_by)
-            return
-        self._timers.cancel(NOMINATE)
-        self._nominating = best
-        self._checklist.trigger(best)
-
-    def _nominate(self, pair: Pair, now: float) -> None:
-        """Conclude with this pair: RFC 8445 section 8.1.2."""
-        pair.nominated = True
-        pair.nomination_requested = False
-        self._nominating = None
-        if self._supersedes(pair.priority, now):
-            self._nominated = pair
-        for gone in self._checklist.conclude():
-            self._checks.cancel(gone)
-        self._reselect(now)
-
-    def _supersedes(self, priority: int, now: float) -> bool:
-        """Tell whether a newly nominated pair takes the place of the one nominated before.
-
-        The highest priority wins (RFC 8445 section 8.1.1), unless the pair in use has gone silent, or the other side
-        has ceased to nominate it: browsers do so with every check on the pair they use, at least each 2.5 s.
-        """
-        current = self._nominated
-        if current is None or priority > current.priority or self._consent.silent:
-            return True
-        return now - current.use_candidate_at > _RENOMINATION_GAP
-
-    def _reselect(self, now: float) -> None:
-        best = self._nominated or self._checklist.best_valid(now - self._config.consent_timeout)
-        selected = self._selected
-        if best is None and selected is not None and selected not in self._checklist:
-            return  # a restart is under way: the old pair serves until there is a new one
-        if best is selected:
-            return
-        self._selected = best
-        if best is None:
-            self._consent.stop()
-        else:
-            self._consent.start(best, now)
-            self._events.append(PairSelected(best))
-
-    def _on_consent_lost(self, now: float) -> None:
-        """Stop sending on the selected pair: RFC 7675 section 5.1."""
-        pair = self._selected
-        if pair is None:
-            return
-        restarting, nominated = pair not in self._checklist, pair is self._nominated
-        pair.state = PairState.FAILED
-        pair.valid = pair.nominated = False
-        self._selected = self._nominated = None
-        self._paths.discard((pair.local, pair.remote))
-        self._consent.stop()
-        if pair is self._nominating:
-            self._nominating = None
-        if not nominated:
-            self._reselect(now)
-        if self._selected is None and not restarting:
-            self._fail()
-
-    def _fail(self) -> None:
-        self._checks.forget()
-        self._paths.clear()
-        for name in (NOMINATE, PAC, KEEPALIVE):
-            self._timers.cancel(name)
-        self._set_state("failed")
-
-    def _update_state(self) -> None:
-        if self._state == "failed":
-            return
-        if self._selected is None:
-            hopeless = self._remote_parameters is not None and not self._checklist.unfinished()
-            if hopeless and not self._patient:
-                self._fail()
-            else:
-                self._set_state("checking" if self._checking else "new")
-        elif self._consent.silent:
-            self._set_state("disconnected")
-        elif self._nominated is not None and self._gathered and self._remote_ended:
-            self._set_state("completed")
-        else:
-            self._set_state("connected")
-
-    def _set_state(self, state: State) -> None:
-        if state != self._state:
-            self._state = state
-            self._events.append(StateChanged(state))
-
-    def _emit(self, *datagrams: Datagram) -> None:
-        for datagram in datagrams:
-            if len(self._outgoing) >= MAX_OUTGOING:
-                self.dropped["outgoing-full"] += 1
-            else:
-                self._outgoing.append(datagram)
+def _directions_fit(ours: Candidate, theirs: Candidate) -> bool:
+    """Tell whether a check may go out: over TCP only from the side that connects (RFC 6544 section 6.2)."""
+    return ours.transport == "udp" or (ours.tcp_type == "active" and theirs.tcp_type == "passive")
 
 
 def _why_failed(message: Message, datagram: Datagram, pair: Pair) -> str | None:

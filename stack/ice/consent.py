@@ -29,11 +29,12 @@ class Consent:
         self._config = config
         self.silent = False
 
-    def start(self, pair: Pair, now: float) -> None:
-        """Watch a pair that has just been selected, whose consent is fresh."""
+    def start(self, pair: Pair, now: float, *, watch: bool = True) -> None:
+        """Watch a pair that has just been selected, whose consent is fresh; with checks of ours unless told not to."""
         self.heard()
         self._timers.set(CONSENT_EXPIRY, pair.responded_at + self._config.consent_timeout)
-        self._timers.set(CONSENT_CHECK, now + self._interval())
+        if watch:
+            self._timers.set(CONSENT_CHECK, now + self._interval())
 
     def sent(self, now: float) -> None:
         """Take note that a consent check leaves now."""

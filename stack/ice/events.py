@@ -22,6 +22,27 @@ class CandidateGathered:
 
 
 @dataclass(slots=True)
+class CandidateRemoved:
+    """A local candidate is gone, with the socket or the allocation that it was."""
+
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class ResolutionRequested:
+    """A remote candidate has a name: answer with `name_resolved`."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class RestartNeeded:
+    """No path is left, and only new candidates of both sides could help: signal a restart. Once per outage."""
+
+    reason: str
+
+
+@dataclass(slots=True)
 class GatheringCompleted:
     """No more local candidates come, until `restart`."""
 
@@ -60,5 +81,14 @@ class Closed:
 
 
 Event: TypeAlias = (
-    CandidateGathered | GatheringCompleted | PairValidated | PairSelected | RoleChanged | StateChanged | Closed
+    CandidateGathered
+    | CandidateRemoved
+    | GatheringCompleted
+    | ResolutionRequested
+    | RestartNeeded
+    | PairValidated
+    | PairSelected
+    | RoleChanged
+    | StateChanged
+    | Closed
 )

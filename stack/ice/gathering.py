@@ -74,6 +74,16 @@ class Gatherer:
         self._servers.append(server)
         self._pending.extend((base, server) for base in self._bases if _same_family(base, server))
 
+    def remove_base(self, base: Candidate) -> None:
+        """Ask nobody from this host candidate any more."""
+        if base in self._bases:
+            self._bases.remove(base)
+        self._pending = deque(entry for entry in self._pending if entry[0] is not base)
+        for transaction_id in [key for key, query in self._queries.items() if query.base is base]:
+            del self._queries[transaction_id]
+            self._timers.cancel(transaction_id)
+        self._mapped = {key: query for key, query in self._mapped.items() if query.base is not base}
+
     def restart(self) -> None:
         """Ask all again."""
         self.stop()

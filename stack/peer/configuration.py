@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from ..dtls import Config as DtlsConfig
 from ..ice import Config as IceConfig
@@ -28,6 +28,8 @@ class Configuration:
         ntp_offset: Seconds to add to `now` for NTP time (RFC 3550 section 4), for sender reports.
         playout_delay: Smallest and largest playout delay to ask of the receiver of our video, seconds; (0, 0) makes a
             browser show every frame at once. None leaves it to the receiver.
+        ice_transport_policy: `all`, or `relay` to be reached through TURN servers only, so that the peer learns no
+            address of ours (W3C RTCIceTransportPolicy).
         keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
@@ -38,6 +40,7 @@ class Configuration:
     max_message_size: int = 262144
     ntp_offset: float = 0.0
     playout_delay: tuple[float, float] | None = None
+    ice_transport_policy: Literal["all", "relay"] = "all"
     keylog: Callable[[str], None] | None = None
 
     def sctp_for(self, remote_port: int) -> SctpConfig:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from .. import datachannel, dtls, ice, rtp, sdp
-from ..core import Address, Datagram, Machine, ParseError, PeerError, RandomBytes
+from ..core import Datagram, PeerError, RandomBytes
 from . import events
-from .candidates import to_ice, to_sdp
 from .codecs import Codec
 from .configuration import Configuration
-from .errors import InvalidAccessError, InvalidStateError, OperationError, SdpSyntaxError
+from .errors import InvalidAccessError, InvalidStateError, OperationError
+from .gathering import Gathering
 from .media import Media
 from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Applied, Description, Session
 from .transceiver import DIRECTIONS, Transceiver, direction_of, receives, sends
@@ -24,7 +24,7 @@ MAX_TRANSCEIVERS: Final = 64
 """As many as a session may have sections (RFC 8829 ties the two together)."""
 
 
-class PeerConnection(Machine[Datagram, Datagram, events.Event]):
+class PeerConnection(Gathering):
     """A WebRTC peer connection as a machine.
 
     Args:
@@ -55,19 +55,17 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
             cname=self._cname,
             new_transceiver=self._new_transceiver,
             max_message_size=self.configuration.max_message_size,
+            ice_options=("trickle", "renomination") if self.configuration.ice.renomination else ("trickle",),
+            ice_lite=self.configuration.ice.lite,
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd
-        self.ice_gathering_state = "new"
         self.ice_connection_state = "new"
         self.connection_state = "new"
-        self._local_candidates: list[sdp.Candidate] = []
         self._announced: set[int] = set()
         self._sending: set[int] = set()
         self._negotiation_needed = False
-        self._remote_ufrag = ""
         self._error: PeerError | None = None
-        self._closed = False
         self._terminal_pending = False
 
     # -- what the application asks for -------------------------------------------------------------------------
@@ -230,6 +228,17 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
 
     # -- negotiation -------------------------------------------------------------------------------------------
 
+    def restart_ice(self) -> None:
+        """Have the next offer look for new paths (W3C restartIce, RFC 8445 section 9); `NegotiationNeeded` follows.
+
+        What flows goes on over the old path until there is a new one. Before the first negotiation nothing happens.
+        """
+        self._check_open()
+        if self.session.local is None:
+            return
+        self.session.restart_wanted = True
+        self._need_negotiation()
+
     def create_offer(self) -> Description:
         """RFC 8829 section 5.2.
 
@@ -259,6 +268,9 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         self._announce_signaling_state()
         if any(not section.rejected for section in self.session.sections):
             self._start_gathering()
+        if offer and self.session.restarting:
+            self._restart_transport(now)
+        self._release_candidates()
         if applied is not None:
             self._apply(applied, now, final=True)
 
@@ -276,38 +288,12 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         applied = self.session.set_remote(description)
         if first and description.type == "offer":
             self.transport.ice.set_controlling(applied.session.ice_lite)
+        elif description.type == "offer" and self.session.restarting:
+            self._restart_transport(now)
         self._announce_signaling_state()
         self._apply(applied, now, final=description.type == "answer")
         if description.type == "offer":
             self._announce_tracks(applied.session)
-
-    def add_remote_candidate(self, candidate: str | None, now: float, *, ufrag: str | None = None) -> None:
-        """Take a trickled candidate (RFC 8838); None or an empty string ends them.
-
-        Raises:
-            InvalidStateError: There is no remote description yet.
-            SdpSyntaxError: The candidate is malformed.
-        """
-        self._check_open()
-        now = self._clamp(now)
-        if self.session.remote is None:
-            raise InvalidStateError("set the remote description before adding candidates")
-        self.transport.stir()
-        if not candidate:
-            if self.transport.ice_state != "closed":
-                self.transport.ice.end_of_remote_candidates(now)
-            return
-        try:
-            parsed = sdp.Candidate.parse(candidate)
-        except ParseError as error:
-            raise SdpSyntaxError(f"malformed candidate: {error}") from error
-        if (ufrag or parsed.ufrag or self._remote_ufrag) != self._remote_ufrag:
-            self._dropped["candidate-of-another-generation"] += 1
-            return
-        if self.transport.ice_state == "closed":  # the peer has said goodbye; what it said before may still arrive
-            self._dropped["candidate-after-the-end"] += 1
-            return
-        self.transport.ice.add_remote_candidate(to_ice(parsed), now)
 
     def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
         self.transport.stir()
@@ -323,74 +309,6 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
             self.media.configure(self.session.transceivers, now)
             self._announce_tracks(applied.session)
             self._announce_sending()
-
-    def _apply_transport(self, applied: Applied, remote: sdp.MediaDescription, now: float) -> None:
-        agent = self.transport.ice
-        ufrag, pwd = applied.session.ice_parameters_of(remote)
-        if ufrag and pwd and ufrag != self._remote_ufrag:
-            self._remote_ufrag = ufrag
-            agent.set_remote_parameters(ice.Parameters(ufrag, pwd, lite=applied.session.ice_lite), now)
-        for candidate in remote.candidates:
-            agent.add_remote_candidate(to_ice(candidate), now)
-        if remote.end_of_candidates:
-            agent.end_of_remote_candidates(now)
-        if applied.role is not None:
-            fingerprints = [dtls.Fingerprint(f.algorithm, f.value) for f in applied.session.fingerprints_of(remote)]
-            self.transport.start_dtls(applied.role, fingerprints, now)
-
-    # -- gathering ---------------------------------------------------------------------------------------------
-
-    def add_local_address(self, address: Address, now: float, *, interface: str = "") -> None:
-        """A socket is bound at this address: offer it as a host candidate."""
-        if self._gathering_ended(now):
-            return
-        self.transport.ice.add_local_address(address, self._clamp(now), interface=interface)
-        self.transport.stir()
-        self._take_transport_events()
-
-    def add_stun_server(self, address: Address, now: float) -> None:
-        """Ask this server from every socket for its server-reflexive address.
-
-        Raises:
-            LocalError: It is known already, or there are too many.
-        """
-        if self._gathering_ended(now):
-            return
-        self.transport.ice.add_stun_server(address, self._clamp(now))
-        self.transport.stir()
-        self._take_transport_events()
-
-    def end_local_addresses(self, now: float) -> None:
-        """No more sockets or servers will come."""
-        if self._gathering_ended(now):
-            return
-        self.transport.ice.end_local_addresses(self._clamp(now))
-        self.transport.stir()
-        self._take_transport_events()
-
-    def _gathering_ended(self, now: float) -> bool:
-        """Whether the connection ended while the shell was still looking up names: nothing is gathered any more."""
-        self._clamp(now)
-        return self._closed or self.transport.ice_state == "closed"
-
-    @property
-    def wants_sockets(self) -> bool:
-        """Whether gathering was asked for and the shell should bind sockets."""
-        return self.ice_gathering_state == "gathering"
-
-    def _start_gathering(self) -> None:
-        if self.ice_gathering_state == "new":
-            self.ice_gathering_state = "gathering"
-            self._events.append(events.IceGatheringStateChanged("gathering"))
-
-    def _gathered(self, found: ice.Candidate) -> None:
-        candidate = to_sdp(found, self.session.ufrag)
-        self._local_candidates.append(candidate)
-        self._candidate_event(candidate)
-
-    def _candidate_event(self, candidate: sdp.Candidate | None) -> None:
-        index, section = next(((n, s) for n, s in enumerate(self.session.sections) if not s.rejected), (0, None))
-        self._events.append(events.IceCandidateGathered(candidate, section.mid if section else "0", index))
 
     # -- descriptions ------------------------------------------------------------------------------------------
 
@@ -498,12 +416,8 @@ class PeerConnection(Machine[Datagram, Datagram, events.Event]):
         transport.poll(self._now)
         while (event := transport.next_event()) is not None:
             match event:
-                case CandidateGathered(candidate):
-                    self._gathered(candidate)
-                case GatheringCompleted():
-                    self.ice_gathering_state = "complete"
-                    self._candidate_event(None)
-                    self._events.append(events.IceGatheringStateChanged("complete"))
+                case CandidateGathered() | GatheringCompleted() | ice.CandidateRemoved():
+                    self._on_candidates(event)
                 case IceStateChanged(state):
                     if state != self.ice_connection_state and not silent:
                         self.ice_connection_state = state

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..core import PeerError
 from ..datachannel import ChannelAnnounced, ChannelClosed, ChannelClosing, ChannelOpened, MessageReceived
+from ..ice import ResolutionRequested, RestartNeeded
+from .relays import RelayLost, RelayMoved
 
 if TYPE_CHECKING:
     from .. import rtp, sdp
@@ -129,6 +131,10 @@ Event: TypeAlias = (
     | SendingStopped
     | KeyframeRequested
     | TargetBitrateChanged
+    | RelayLost
+    | RelayMoved
+    | ResolutionRequested
+    | RestartNeeded
     | ChannelAnnounced
     | ChannelOpened
     | ChannelClosing

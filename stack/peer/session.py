@@ -4,12 +4,13 @@ One BUNDLE group carries everything, so offers follow the `max-bundle` policy: t
 the others are bundle-only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .. import dtls, rtp, sdp
+from .. import dtls, ice, rtp, sdp
 from ..core import ParseError, RandomBytes
+from ..ice.candidate import generate_parameters
 from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered, without_transport_cc
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, NotSupportedError, SdpSyntaxError
 from .transceiver import Transceiver, direction_of, receives, reverse, sends
@@ -87,6 +88,12 @@ class Session:
         cname: RTCP canonical name, also announced in `a=ssrc`.
         new_transceiver: Makes a transceiver of (kind, direction) for a section that the peer offers.
         max_message_size: What we announce, bytes.
+        ice_options: What we announce as `a=ice-options` (RFC 8839 section 5.6).
+        ice_lite: Whether our agent is lite.
+
+    Attributes:
+        restart_wanted: Whether the next offer restarts ICE (W3C restartIce).
+        restarting: Whether the exchange under way does.
     """
 
     def __init__(
@@ -97,6 +104,8 @@ class Session:
         cname: str,
         new_transceiver: Callable[[str, str], Transceiver],
         max_message_size: int,
+        ice_options: Sequence[str] = ("trickle",),
+        ice_lite: bool = False,
     ) -> None:
         self.signaling_state = "stable"
         self.transceivers: list[Transceiver] = []
@@ -104,6 +113,8 @@ class Session:
         self.wants_data = False
         self.dtls_role: str | None = None
         self.ufrag = self.pwd = ""
+        self.restart_wanted = self.restarting = False
+        self._next_parameters: ice.Parameters | None = None  # of the offer that will restart ICE
         self.local: sdp.SessionDescription | None = None
         self.remote: sdp.SessionDescription | None = None
         self.local_type = self.remote_type = ""
@@ -111,6 +122,9 @@ class Session:
         self._cname = cname
         self._new_transceiver = new_transceiver
         self._max_message_size = max_message_size
+        self._ice_options = list(ice_options)
+        self._ice_lite = ice_lite
+        self._random_bytes = random_bytes
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
         self._created: dict[str, tuple[sdp.SessionDescription, list[Section]]] = {}
@@ -119,6 +133,8 @@ class Session:
     @property
     def needs_negotiation(self) -> bool:
         """Whether, in the state stable, something is wanted that was not negotiated (W3C WebRTC section 4.7.3)."""
+        if self.restart_wanted:
+            return True
         if self.wants_data and not any(section.kind == "application" for section in self.sections):
             return True
         known = {id(section.transceiver): index for index, section in enumerate(self.sections)}
@@ -163,6 +179,8 @@ class Session:
             sections.append(Section(next_mid(), "application"))
         if len(sections) > MAX_SECTIONS:
             raise InvalidStateError(f"more than {MAX_SECTIONS} sections")
+        if self.restart_wanted and self.local is not None and self._next_parameters is None:
+            self._next_parameters = generate_parameters(self._random_bytes)
         description = self._skeleton(sections)
         first = True
         for section in sections:
@@ -195,6 +213,7 @@ class Session:
             origin=sdp.Origin(session_id=self._session_id, session_version=self._version + 1),
             msid_semantic="WMS *",
             extmap_allow_mixed=True,
+            ice_lite=self._ice_lite,
         )
         mids = [s.mid for s in sections if not s.rejected]
         if mids:
@@ -205,7 +224,9 @@ class Session:
         media = sdp.MediaDescription(kind=section.kind, port=9, protocol=protocol)
         media.mid = section.mid
         media.ice_ufrag, media.ice_pwd = self.ufrag, self.pwd
-        media.ice_options = ["trickle"]
+        if self._next_parameters is not None:
+            media.ice_ufrag, media.ice_pwd = self._next_parameters.ufrag, self._next_parameters.pwd
+        media.ice_options = list(self._ice_options)
         media.fingerprints = list(self._fingerprints)
         return media
 
@@ -328,13 +349,25 @@ class Session:
             )
         self.local, self.sections = created
         self.local_type = description.type
+        if description.type == "offer" and self._next_parameters is not None:
+            self._begin_restart(self._next_parameters)
         self._version += 1
         self._created = {}
         for index, section in enumerate(self.sections):
             if section.transceiver is not None:
                 section.transceiver.mid, section.transceiver.mline_index = section.mid, index
-        self.signaling_state = state
+        self._enter(state)
         return self._complete(self.local, self.remote) if state == "stable" and self.remote else None
+
+    def _enter(self, state: str) -> None:
+        self.signaling_state = state
+        if state == "stable":
+            self.restarting = False
+
+    def _begin_restart(self, parameters: ice.Parameters) -> None:
+        self.ufrag, self.pwd = parameters.ufrag, parameters.pwd
+        self._next_parameters = None
+        self.restarting, self.restart_wanted = True, False
 
     def set_remote(self, description: Description) -> Applied:
         """RFC 8829 section 5.10. Returns what the peer's description says about the transport."""
@@ -347,7 +380,10 @@ class Session:
         transport = self._transport_section(remote, sections)
         if transport is not None:
             self._check_transport(remote, transport, description.type)
-            self._remote_credentials = remote.ice_parameters_of(transport)
+            credentials = remote.ice_parameters_of(transport)
+            if description.type == "offer" and self._remote_credentials not in {None, credentials}:
+                self._begin_restart(generate_parameters(self._random_bytes))  # RFC 8839 section 4.4.2.1
+            self._remote_credentials = credentials
         self.sections, self.remote, self.remote_type = sections, remote, description.type
         for index, section in enumerate(sections):
             transceiver = section.transceiver
@@ -356,7 +392,7 @@ class Session:
             transceiver.mid, transceiver.mline_index = section.mid, index
             if transceiver not in self.transceivers:
                 self.transceivers.append(transceiver)
-        self.signaling_state = state
+        self._enter(state)
         if state == "stable" and self.local is not None:
             return self._complete(self.local, remote)
         return Applied(remote, transport)
@@ -364,8 +400,9 @@ class Session:
     def _check_transport(self, remote: sdp.SessionDescription, transport: sdp.MediaDescription, kind: str) -> None:
         """Refuse what could not be applied, before anything is changed."""
         known = self._remote_credentials
-        if known is not None and known != remote.ice_parameters_of(transport):
-            raise NotSupportedError("the peer restarts ICE (other a=ice-ufrag or a=ice-pwd): not implemented yet")
+        changed = known is not None and known != remote.ice_parameters_of(transport)
+        if changed and kind == "answer" and not self.restarting:
+            raise InvalidAccessError("the answer restarts ICE, which only an offer may (RFC 8839 section 4.4.3)")
         setup = remote.setup_of(transport)
         if kind == "answer" and self.dtls_role is None and setup not in {"active", "passive"}:
             raise InvalidAccessError(f"a=setup:{setup} is not allowed in an answer (RFC 8842 section 5.3)")

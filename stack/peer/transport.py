@@ -14,6 +14,8 @@ from ..core import Datagram, DropPacket, LocalError, Machine, PeerError, RandomB
 from ..demux import DTLS, RTCP, RTP, STUN, classify
 from .configuration import Configuration
 from .errors import OperationError
+from .ice_transport import IceTransport
+from .relays import RelayLost, RelayMoved
 
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
@@ -66,7 +68,10 @@ ChannelEvent: TypeAlias = (
     | datachannel.ChannelClosed
     | datachannel.MessageReceived
 )
-Event: TypeAlias = CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent
+PathEvent: TypeAlias = ice.CandidateRemoved | ice.ResolutionRequested | ice.RestartNeeded | RelayLost | RelayMoved
+Event: TypeAlias = (
+    CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent | PathEvent
+)
 
 
 def aggregate(ice_state: str, dtls_state: str) -> str:
@@ -107,12 +112,13 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._random_bytes = random_bytes
         self._certificate = certificate
         self._configuration = configuration
-        self.ice = ice.Agent(controlling=controlling, random_bytes=random_bytes, config=configuration.ice)
+        self.path = IceTransport(controlling=controlling, random_bytes=random_bytes, configuration=configuration)
+        self.ice = self.path.agent
         self.dtls: dtls.Connection | None = None
         self.sctp: sctp.Association | None = None
         self.channels = datachannel.Endpoint()
-        self._layers: list[ice.Agent | dtls.Connection | sctp.Association | datachannel.Endpoint]
-        self._layers = [self.ice, self.channels]
+        self._layers: list[IceTransport | dtls.Connection | sctp.Association | datachannel.Endpoint]
+        self._layers = [self.path, self.channels]
         self._stirred = True
         self.dtls_state = "new"
         self.ice_state = "new"
@@ -209,7 +215,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def dropped(self) -> Counter[str]:
         """Of this transport and all its layers."""
         total = Counter(self._dropped)
-        for layer, machine in (("ice", self.ice), ("dtls", self.dtls), ("sctp", self.sctp), ("data", self.channels)):
+        for layer, machine in (("ice", self.path), ("dtls", self.dtls), ("sctp", self.sctp), ("data", self.channels)):
             if machine is not None:
                 total.update({f"{layer}-{reason}": count for reason, count in machine.dropped.items()})
         return total
@@ -221,11 +227,19 @@ class Transport(Machine[Datagram, Datagram, Event]):
     # -- input -------------------------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
-        """Classify by the first byte (RFC 7983 section 7) and hand on."""
+        """Take out of its relay what came through one, then classify by the first byte (RFC 7983 section 7)."""
         now = self._clamp(now)
         if self._closed:
             return
         self._stirred = True
+        if self.path.relays and self.path.relays.owns(datagram):
+            for inner in self.path.receive_relayed(datagram, now):
+                self._receive(inner, now)
+            self._after_ice(now)
+        else:
+            self._receive(datagram, now)
+
+    def _receive(self, datagram: Datagram, now: float) -> None:
         data = datagram.data
         kind = classify(data)
         if kind == STUN:
@@ -234,13 +248,13 @@ class Transport(Machine[Datagram, Datagram, Event]):
         elif not self.ice.accepts(datagram.local, datagram.remote):
             self._dropped["unvalidated-path"] += 1
         elif kind == DTLS:
-            self.ice.data_received(now)
+            self.ice.data_received(now, datagram.local, datagram.remote)
             if self.dtls is None:
                 self._keep(self._early_dtls, data, MAX_EARLY_DTLS, "too-much-early-dtls")
             else:
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
-            self.ice.data_received(now)
+            self.ice.data_received(now, datagram.local, datagram.remote)
             self._receive_srtp(data, kind)
         else:
             self._dropped["unknown-protocol"] += 1
@@ -306,7 +320,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         out, self._final = self._final, []
         if self._closed:
             return out
-        out += self.ice.datagrams_to_send(now)
+        out += self.path.datagrams_to_send(now)
+        first = len(out)
         pair = self.ice.selected_pair
         if pair is None:
             if self._media_out:
@@ -319,9 +334,11 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._media_out.clear()
         if self.dtls is not None:
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
+        if len(out) > first:
+            self.ice.data_sent(now)
         if out:
             self._stirred = True  # what has left may have ended something: a queue, a stream, the association
-        return out
+        return out[:first] + self.path.wrap(out[first:], now) if self.path.relays else out
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
         association = self.sctp
@@ -355,12 +372,20 @@ class Transport(Machine[Datagram, Datagram, Event]):
         return deadline
 
     def _after_ice(self, now: float) -> None:
-        while (event := self.ice.next_event()) is not None:
+        while (event := self.path.next_event()) is not None:
             match event:
                 case ice.CandidateGathered(candidate):
                     self._events.append(CandidateGathered(candidate))
                 case ice.GatheringCompleted():
                     self._events.append(GatheringCompleted())
+                case (
+                    ice.CandidateRemoved()
+                    | ice.ResolutionRequested()
+                    | ice.RestartNeeded()
+                    | RelayLost()
+                    | RelayMoved()
+                ):
+                    self._events.append(event)
                 case ice.StateChanged(state):
                     self.ice_state = state
                     self._events.append(IceStateChanged(state))
@@ -506,13 +531,18 @@ class Transport(Machine[Datagram, Datagram, Event]):
             pair = self.ice.selected_pair
             if pair is not None:
                 self._dtls_out += self.dtls.datagrams_to_send(now)
-                self._final += [Datagram(data, pair.remote, pair.local) for data in self._dtls_out]
+                last = [Datagram(data, pair.remote, pair.local) for data in self._dtls_out]
+                self._final += self.path.wrap(last, now)
             self._dtls_out.clear()
-            self.ice.close(now)
+            self._close_path(now)
             self._after_ice(now)
         self._set_dtls_state("failed" if error else "closed", error)
 
     # -- the end -----------------------------------------------------------------------------------------------
+
+    def _close_path(self, now: float) -> None:
+        self.path.close(now)
+        self._final += self.path.relays.datagrams_to_send(now)
 
     def close(self, now: float) -> None:
         """Abort the association, say close_notify, stop ICE; what tells the peer so leaves with the next drain."""
@@ -527,9 +557,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.dtls.close(now)
             closing = self.dtls.datagrams_to_send(now)
             if pair is not None:
-                last += [Datagram(data, pair.remote, pair.local) for data in closing]
+                last += self.path.wrap([Datagram(data, pair.remote, pair.local) for data in closing], now)
         self._final = last
-        self.ice.close(now)
+        self._close_path(now)
         self.channels.abort(now, None)
         self._take_channel_events()
         self._closed = True

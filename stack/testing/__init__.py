@@ -1,7 +1,45 @@
-"""Tools for testing protocols without a network: seeded randomness, and a link between two machines in virtual time."""
+"""Tools for testing protocols without a network, in virtual time: seeded randomness, a link, a network with NATs.
 
-from .link import Conditions, Link, LivelockError
+What there is, and an example, is in docs/layers/testing.md.
+"""
+
+from .conditions import Conditions, Pipe
+from .link import Link, LivelockError
+from .nat import (
+    ADDRESS_RESTRICTED,
+    FULL_CONE,
+    PORT_RESTRICTED,
+    SYMMETRIC,
+    Dependence,
+    NatBehavior,
+    NatTable,
+)
+from .network import Hop, Network
 from .pcap import PcapWriter
 from .randomness import seeded_random_bytes
+from .responder import Responder
+from .topology import Gateway, Host, Interface, Process, Realm
 
-__all__ = ["Conditions", "Link", "LivelockError", "PcapWriter", "seeded_random_bytes"]
+__all__ = [
+    "ADDRESS_RESTRICTED",
+    "FULL_CONE",
+    "PORT_RESTRICTED",
+    "SYMMETRIC",
+    "Conditions",
+    "Dependence",
+    "Gateway",
+    "Hop",
+    "Host",
+    "Interface",
+    "Link",
+    "LivelockError",
+    "NatBehavior",
+    "NatTable",
+    "Network",
+    "PcapWriter",
+    "Pipe",
+    "Process",
+    "Realm",
+    "Responder",
+    "seeded_random_bytes",
+]

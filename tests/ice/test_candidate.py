@@ -46,7 +46,7 @@ def test_bases():
     mapped = reflexive_candidate("srflx", Address("192.0.2.1", 2), base, "198.51.100.1")
     assert base.base == base.address
     assert mapped.base == base.address
-    assert mapped.address == ("192.0.2.1", 2)
+    assert mapped.address == Address("192.0.2.1", 2)
     assert mapped.local_preference == 65535
 
 
@@ -57,9 +57,13 @@ def test_bases():
         ({"transport": "UDP"}, None),
         ({"host": "2001:DB8::1"}, None),
         ({"component": 2}, "candidate-component"),
-        ({"transport": "tcp", "tcp_type": "active"}, "candidate-transport"),
+        ({"transport": "TCP", "tcp_type": "active"}, None),
+        ({"transport": "tcp"}, "candidate-transport"),
+        ({"transport": "sctp"}, "candidate-transport"),
         ({"type": "magic"}, "candidate-type"),
-        ({"host": "6e3cfb4d-7a6c-4a5e-8c8c-0d6ad2ab7f68.local"}, "candidate-not-ip"),
+        ({"host": "6e3cfb4d-7a6c-4a5e-8c8c-0d6ad2ab7f68.local"}, None),
+        ({"host": "two.labels.local"}, "candidate-not-ip"),
+        ({"host": "example.org"}, "candidate-not-ip"),
         ({"host": ""}, "candidate-not-ip"),
         ({"host": "0.0.0.0"}, "candidate-address"),
         ({"host": "::"}, "candidate-address"),

@@ -184,7 +184,7 @@ def test_spellings_of_an_address_are_one_address():
 def test_candidates_that_cannot_be_used_are_counted():
     a = agent()
     a.add_local_address(A, 0.0)
-    a.add_remote_candidate(host(Address("x.local", 5)), 0.0)
+    a.add_remote_candidate(host(Address("x.example", 5)), 0.0)
     a.add_remote_candidate(host(Address("127.0.0.1", 5)), 0.0)
     a.add_remote_candidate(host(B, component=2), 0.0)
     assert a.dropped == {"candidate-not-ip": 1, "candidate-loopback": 1, "candidate-component": 1}
@@ -255,10 +255,11 @@ def test_nomination_does_not_wait_long_for_a_better_path():
     assert network.run(lambda: a.selected_pair.nominated)
     assert a.selected_pair.remote == alive
     assert round(network.now - valid_at, 3) == 0.2  # 100 ms of patience and one round trip
-    assert [pair.remote for pair in a.pairs] == [alive]  # concluded: no more checks of the other one
     network.trace.clear()
     network.run(seconds=3)
-    assert network.trace == []
+    # Concluded; the other one, which may be a second network of the peer, is asked for now and then.
+    assert {(who, datagram.remote) for _, who, datagram in network.trace} <= {(0, dead), (1, A)}
+    assert len(network.trace) <= 6
 
 
 def test_both_controlling():
@@ -304,7 +305,7 @@ def test_a_peer_with_aggressive_nomination():
     assert network.run(lambda: b.selected_pair is not None and b.selected_pair.nominated)
     assert b.selected_pair.local == low
     delayed[0] = False
-    best = next(pair for pair in [*a.pairs, a._form_pair(a._bases[A], host(high))] if pair.remote == high)
+    best = next(pair for pair in [*a.pairs, a._form_pair(a._bases[A], host(high), network.now)] if pair.remote == high)
     a._nominated, a._nominating = None, best
     a._checklist.trigger(best)
     a.handle_timer(network.now)

@@ -314,14 +314,6 @@ def refused_without_a_trace(pc, kind, text, error, words):
     assert (pc.signaling_state, pc.remote_description, pc.session.sections) == before
 
 
-def test_an_ice_restart_of_the_peer_is_refused_and_changes_nothing():
-    text = captured("chromium-offer-data")
-    _, pc = answer_to(text)
-    again = re.sub(r"a=ice-ufrag:\S+", "a=ice-ufrag:another", text)
-    refused_without_a_trace(pc, "offer", again, peer.NotSupportedError, "restarts ICE")
-    pc.set_remote_description(peer.Description("offer", text), NOW)
-
-
 def test_an_answer_that_leaves_the_dtls_role_open_is_refused_and_changes_nothing():
     call = Call()
     call.a.create_data_channel("test", NOW)
