@@ -1,7 +1,17 @@
 """STUN: messages, the server, the client."""
 
-from stack.core import Address, ParseError
-from stack.stun import BINDING, Class, Client, Message, binding_response, is_stun
+from stack.core import Address, Datagram, ParseError
+from stack.stun import (
+    BINDING,
+    BindingServer,
+    Class,
+    Client,
+    Discovered,
+    Message,
+    NatDiscovery,
+    binding_response,
+    is_stun,
+)
 from stack.testing import seeded_random_bytes
 
 KEY = b"a password"
@@ -49,4 +59,54 @@ def check_client(data: bytes) -> None:
             raise AssertionError("neither dropped nor used")
 
 
-TARGETS = {"stun-message": check_message, "stun-server": check_server, "stun-client": check_client}
+PRIMARY, ALTERNATE, LOCAL = Address("192.0.2.1", 3478), Address("192.0.2.2", 3479), Address("10.0.0.2", 5000)
+
+
+def check_binding_server(data: bytes) -> None:
+    """One datagram is dropped and counted, or answered once: to its host, and not at much greater length."""
+    for alternate in (ALTERNATE, None):
+        server = BindingServer(PRIMARY, alternate)
+        server.receive_datagram(Datagram(data, SOURCE, PRIMARY), 0.0)
+        responses = server.datagrams_to_send(0.0)
+        if len(responses) + server.dropped.total() != 1:
+            raise AssertionError("neither dropped nor answered once")
+        for response in responses:
+            if response.remote.host != SOURCE.host or response.local not in server.addresses:
+                raise AssertionError("a response gone astray")
+            if len(response.data) > max(120, len(data)):
+                raise AssertionError("an amplifier")
+            if Message.parse(response.data).transaction_id != Message.parse(data).transaction_id:
+                raise AssertionError("the answer is none")
+
+
+def check_discovery(data: bytes) -> None:
+    """Whatever the server answers, the tests end with one report, in bounded time, and no timer stays armed."""
+    machine = NatDiscovery(PRIMARY, LOCAL, random_bytes=seeded_random_bytes(1), hairpinning=True)
+    machine.start(0.0)
+    now, last = 0.0, None
+    for _ in range(200):
+        for request in machine.datagrams_to_send(now):
+            machine.receive_datagram(Datagram(data, request.remote, request.local), now)
+            machine.receive_datagram(Datagram(data[:8] + request.data[8:20] + data[20:], request.remote, LOCAL), now)
+        while (event := machine.next_event()) is not None:
+            ended = isinstance(last, Discovered)
+            if ended:
+                raise AssertionError("something came after the end")
+            last = event
+        deadline = machine.next_timer()
+        if deadline is None:
+            break
+        now = deadline
+        machine.handle_timer(now)
+    if not isinstance(last, Discovered) or machine.next_timer() is not None or now > 60:
+        raise AssertionError(f"no orderly end: {last} at {now}")
+    last.report.expectations()
+
+
+TARGETS = {
+    "stun-message": check_message,
+    "stun-server": check_server,
+    "stun-client": check_client,
+    "stun-binding-server": check_binding_server,
+    "stun-discovery": check_discovery,
+}

@@ -17,7 +17,7 @@ from stack.stun import (
     short_term_key,
 )
 
-from .limits import LIMITS, raw
+from .limits import DISCOVERY_LIMITS, LIMITS, SERVER_LIMITS, raw
 from .support import SOURCE, TRANSACTION_ID, vectors
 
 KEY = short_term_key("VOkJxbRl1RmTxUk/WvJxBt")
@@ -182,6 +182,36 @@ def with_both(message):
     return text + b"\0\x1c\0\x20" + hmac.digest(KEY, text, hashlib.sha256)
 
 
+@pytest.mark.parametrize("size", [16, 20, 24, 28, 32])
+def test_a_truncated_sha256(size):
+    message = Message(BINDING, Class.REQUEST, TRANSACTION_ID, username="a")
+    parsed = Message.parse(message.serialize(key=KEY, sha256=True, sha256_size=size))
+    assert parsed == message
+    assert parsed.verify_integrity(KEY, sha256_minimum=size)
+    assert not parsed.verify_integrity(b"other", sha256_minimum=16)
+    assert not parsed.verify_integrity(KEY, sha256_minimum=size + 4)
+    assert parsed.verify_integrity(KEY) is (size == 32)
+
+
+@pytest.mark.parametrize("size", [12, 18, 36])
+def test_sizes_that_a_truncated_sha256_has_not(size):
+    with pytest.raises(LocalError):
+        Message(BINDING, Class.REQUEST, TRANSACTION_ID).serialize(key=KEY, sha256=True, sha256_size=size)
+
+
+def test_both_integrity_attributes():
+    message = Message(BINDING, Class.REQUEST, TRANSACTION_ID, username="a")
+    assert message.serialize(key=KEY, both=True, fingerprint=False) == with_both(message)
+    assert Message.parse(message.serialize(key=KEY, both=True)).verify_integrity(KEY)
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 64, b"k" * 65, b"k" * 200])
+@pytest.mark.parametrize("sha256", [False, True])
+def test_keys_of_every_length(key, sha256):
+    data = Message(BINDING, Class.REQUEST, TRANSACTION_ID).serialize(key=key, sha256=sha256, fingerprint=False)
+    assert hmac.digest(key, data[:20], "sha256" if sha256 else "sha1") == data[24:]
+
+
 def test_no_integrity_verifies_as_false():
     assert not Message.parse(raw([])).verify_integrity(KEY)
     assert not Message(BINDING, Class.REQUEST, TRANSACTION_ID).verify_integrity(KEY)
@@ -213,7 +243,9 @@ GOOD = Message(BINDING, Class.REQUEST, TRANSACTION_ID, username="abc").serialize
         (raw([(0x0006, b"a")])[:20] + b"\0\x06\0\xff" + bytes(4), "truncated"),
         (raw([(0x0006, b"\xff")]), "bad-attribute"),
         (raw([(0x0008, b"\0" * 16)]), "bad-attribute"),
-        (raw([(0x001C, b"\0" * 16)]), "bad-attribute"),
+        (raw([(0x001C, b"\0" * 12)]), "bad-attribute"),
+        (raw([(0x001C, b"\0" * 36)]), "bad-attribute"),
+        (raw([(0x001C, b"\0" * 18)]), "bad-attribute"),
         (raw([(0x0024, b"\0" * 5)]), "bad-attribute"),
         (raw([(0x8029, b"\0" * 4)]), "bad-attribute"),
         (raw([(0x0025, b"\0" * 4)]), "bad-attribute"),
@@ -317,7 +349,10 @@ def assert_slug(reason):
 
 
 ADDRESSES = st.builds(
-    Address, st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)), st.integers(0, 65535)
+    Address,
+    st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)),
+    st.integers(0, 65535),
+    st.just("udp"),
 )
 TEXT = st.text(max_size=60).filter(
     lambda text: len(text.encode("utf-8", "ignore")) == len(text.encode("utf-8", "replace"))
@@ -353,6 +388,9 @@ def test_round_trip(message, key, fingerprint, sha256):
     assert parsed.serialize(key=key, fingerprint=fingerprint, sha256=sha256) == data
 
 
-@pytest.mark.parametrize("limit", LIMITS)
+ALL_LIMITS = LIMITS | SERVER_LIMITS | DISCOVERY_LIMITS
+
+
+@pytest.mark.parametrize("limit", ALL_LIMITS)
 def test_limits(limit):
-    LIMITS[limit]()
+    ALL_LIMITS[limit]()

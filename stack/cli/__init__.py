@@ -1,0 +1,1 @@
+"""The command `webrtc`: tools for the connectivity of this stack. Needs the extra `cli`."""
