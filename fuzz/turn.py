@@ -1,12 +1,17 @@
 """TURN: streams, URIs, the client, the server."""
 
+from ipaddress import ip_address
+
 from stack import stun
 from stack.core import Address, Datagram, ParseError
-from stack.stun import Class, Message, long_term_key
+from stack.stun import Class, LongTermCredential, Message, long_term_key
 from stack.testing import seeded_random_bytes
 from stack.turn import (
+    TCP,
     Client,
     Closed,
+    DataConnection,
+    PeerPolicy,
     RelayRequested,
     Server,
     ServerConfiguration,
@@ -136,7 +141,68 @@ def check_request(data: bytes) -> None:
             raise AssertionError("the answer is none")
 
 
+def check_tcp_request(data: bytes) -> None:
+    """A request about TCP to peers gets one response at most, and nobody is connected to where policy forbids it."""
+    configuration = ServerConfiguration(REALM, (SERVER.host,), {USER: PASSWORD}, tcp_relays=True)
+    server = Server(configuration, random_bytes=seeded_random_bytes(1))
+    local, source = SERVER._replace(transport="tcp"), CLIENT._replace(transport="tcp")
+    client = Client(local, USER, PASSWORD, random_bytes=seeded_random_bytes(2), reliable=True, requested_transport=TCP)
+    client.start(0.0)
+    nonce = ""
+    for _ in range(2):
+        for datagram in client.datagrams_to_send(0.0):
+            nonce = Message.parse(datagram).nonce or nonce
+            server.receive_datagram(Datagram(datagram, source, local), 0.0)
+        while (event := server.next_event()) is not None:
+            if isinstance(event, RelayRequested):
+                server.relay_opened(event.relayed, 0.0)
+        for answer in server.datagrams_to_send(0.0):
+            client.receive_datagram(answer.data, 0.0)
+    method = (wire.CONNECT, wire.CONNECTION_BIND, wire.CHANNEL_BIND, wire.REFRESH)[(data[0] if data else 0) & 3]
+    request = Message(method, Class.REQUEST, bytes(12), username=USER, realm=REALM, nonce=nonce)
+    request.attributes[wire.XOR_PEER_ADDRESS] = data[1:9]
+    request.attributes[wire.CONNECTION_ID] = data[9:13]
+    server.receive_datagram(Datagram(request.serialize(key=KEY), source, local), 0.0)
+    if len(server.datagrams_to_send(0.0)) > 1:
+        raise AssertionError("more than one answer")
+    while (event := server.next_event()) is not None:
+        peer = getattr(event, "peer", None)
+        if peer is not None and (not PeerPolicy().permits(peer.host) or not peer.port):
+            raise AssertionError(f"connects to {peer}")
+
+
+def check_data_connection(data: bytes) -> None:
+    """A stream in any pieces does the same; nothing without integrity binds a connection that has credentials."""
+    outcomes = []
+    for size in (1, len(data) or 1):
+        credential = LongTermCredential(USER, PASSWORD)
+        challenge = Message(wire.ALLOCATE, Class.ERROR, bytes(12), error_code=(401, ""), realm=REALM, nonce="n")
+        credential.challenge(challenge)
+        machine = DataConnection(7, credential, random_bytes=bytes)
+        machine.start(0.0)
+        for at in range(0, len(data), size):
+            machine.receive_datagram(data[at : at + size], 0.0)
+        if machine.is_bound:
+            raise AssertionError("bound without the key")
+        outcomes.append((machine.is_bound, machine.take_data(), machine.next_event()))
+    if outcomes[0] != outcomes[1]:
+        raise AssertionError("pieces make a difference")
+
+
+def check_policy(data: bytes) -> None:
+    """An address is permitted only if Python too calls it global, whatever it is read as."""
+    for size in (4, 16):
+        if len(data) < size:
+            return
+        address = ip_address(data[:size])
+        if PeerPolicy().permits(str(address)) and not address.is_global:
+            raise AssertionError(f"{address} is permitted")
+
+
 TARGETS = {
+    "turn-tcp-request": check_tcp_request,
+    "turn-data-connection": check_data_connection,
+    "turn-policy": check_policy,
     "turn-stream": check_stream,
     "turn-uri": check_uri,
     "turn-client": check_client,

@@ -1,10 +1,11 @@
 """Traversal Using Relays around NAT: a client and a server without sockets, framing over streams, URIs.
 
-RFC 8656 and 7065. What is implemented, and an example, is in docs/layers/turn.md.
+RFC 8656, 6062 and 7065. What is implemented, and an example, is in docs/layers/turn.md.
 """
 
 from .client import Client
 from .configuration import ServerConfiguration, rest_password
+from .data_connection import DataConnection
 from .events import (
     Allocated,
     AllocationCreated,
@@ -12,7 +13,16 @@ from .events import (
     ChannelFailed,
     ClientEvent,
     Closed,
+    Connected,
+    ConnectFailed,
+    ConnectionAttempted,
+    DataConnectionBound,
+    DataConnectionEvent,
     DataReceived,
+    IcmpReceived,
+    PeerConnectionBound,
+    PeerConnectionReleased,
+    PeerConnectionRequested,
     PermissionCreated,
     PermissionFailed,
     Redirected,
@@ -23,10 +33,11 @@ from .events import (
 from .policy import PeerPolicy
 from .server import Server
 from .uri import Uri, parse_uri
-from .wire import MAX_DATA, UDP, StreamDeframer, frame, is_channel_data
+from .wire import MAX_DATA, TCP, UDP, StreamDeframer, frame, is_channel_data
 
 __all__ = [
     "MAX_DATA",
+    "TCP",
     "UDP",
     "Allocated",
     "AllocationCreated",
@@ -35,7 +46,17 @@ __all__ = [
     "Client",
     "ClientEvent",
     "Closed",
+    "ConnectFailed",
+    "Connected",
+    "ConnectionAttempted",
+    "DataConnection",
+    "DataConnectionBound",
+    "DataConnectionEvent",
     "DataReceived",
+    "IcmpReceived",
+    "PeerConnectionBound",
+    "PeerConnectionReleased",
+    "PeerConnectionRequested",
     "PeerPolicy",
     "PermissionCreated",
     "PermissionFailed",

@@ -2,37 +2,44 @@
 
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
+from copy import copy
 from typing import Final, Literal
 
 from ..core import Address, LocalError, Machine, ParseError, PeerError, RandomBytes
 from ..core.machine import check_seconds
-from ..stun import RC, RTO, Class, LongTermCredential, Message, Retransmission
+from ..stun import RC, RTO, Class, LongTermCredential, Message
 from . import wire
+from .data_connection import DataConnection
 from .events import (
-    Allocated,
     ChannelBound,
     ChannelFailed,
     ClientEvent,
     Closed,
+    Connected,
+    ConnectFailed,
+    ConnectionAttempted,
     DataReceived,
+    IcmpReceived,
     PermissionCreated,
     PermissionFailed,
     Redirected,
 )
+from .transaction import MAX_STALE, REASONS, Transaction, number, read_allocation, schedule_of
 
 MAX_PERMISSIONS: Final = 128
 """Hosts with a permission: more than the remote candidates that an ICE agent takes."""
 MAX_CHANNELS: Final = 128
 """Bound channels: as many as permissions."""
+MAX_CONNECTING: Final = 32
+"""Connect requests at a time: as many connections as our server allows in one allocation."""
 MAX_OUTGOING: Final = 4096
 """Datagrams between two drains; live data, so the oldest goes first."""
 MAX_RECEIVED: Final = 4096
 """Payloads that wait for `take_data`; live data, so the oldest goes first."""
 MAX_HELD: Final = 64
 """Payloads that wait for a permission: some round trips of connectivity checks; the oldest goes first."""
-MAX_STALE: Final = 3
-"""Stale nonces in a row for one request, so that a server cannot keep us busy for ever."""
+MAX_REPORTS: Final = 256
+"""Events that wait to be taken, past which what indications say is dropped; the caller takes them in each round."""
 CLOSE_TIMEOUT: Final = 1.5
 """Seconds that `close` waits for the server to confirm: one request and one retransmission at the default RTO."""
 REFRESH_MARGIN: Final = 60.0
@@ -40,37 +47,9 @@ REFRESH_MARGIN: Final = 60.0
 JITTER: Final = 0.1
 """Part of an interval by which a renewal may come earlier, so that clients of a restarted server spread out."""
 
-REASONS: Final = {
-    300: "try-alternate",
-    400: "bad-request",
-    401: "unauthorized",
-    403: "forbidden",
-    420: "unknown-attributes",
-    437: "allocation-mismatch",
-    438: "stale-nonce",
-    440: "address-family-not-supported",
-    441: "wrong-credentials",
-    442: "unsupported-transport",
-    443: "peer-address-family-mismatch",
-    486: "quota-reached",
-    508: "insufficient-capacity",
-}
-"""What error codes are called in a `PeerError`; others are `error-response`."""
-
 _Phase = Literal["new", "allocating", "allocated", "closing", "closed"]
 _LIFETIME = "refresh"
 _END = "end"
-
-
-@dataclass(slots=True)
-class _Transaction:
-    method: int
-    subject: str | Address | None
-    request: bytes
-    schedule: Retransmission
-    stale: int = 0
-    violated: bool = False
-    protected: bool = False
 
 
 class Client(Machine[bytes, bytes, ClientEvent]):
@@ -84,8 +63,10 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         username: Of the long-term credential.
         password: Of the long-term credential.
         random_bytes: Source of transaction ids and jitter.
-        requested_transport: Between server and peers; only UDP.
+        requested_transport: Between server and peers: `wire.UDP`, or `wire.TCP` on a reliable path (RFC 6062).
         requested_family: 4 or 6 for the relayed address; None leaves it to the server, which takes IPv4.
+        additional_family: Ask for an IPv6 address beside the IPv4 one (RFC 8656 section 7.1); not with
+            `requested_family`.
         lifetime: Seconds to ask for; the server has the last word.
         reliable: Whether the path is TCP or TLS: nothing is retransmitted then.
         rto: Initial retransmission timeout, seconds.
@@ -106,6 +87,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         random_bytes: RandomBytes,
         requested_transport: int = wire.UDP,
         requested_family: int | None = None,
+        additional_family: bool = False,
         lifetime: int = wire.DEFAULT_LIFETIME,
         reliable: bool = False,
         rto: float = RTO,
@@ -114,17 +96,19 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         tried: Collection[Address] = (),
     ) -> None:
         super().__init__()
-        if requested_transport != wire.UDP:
-            raise LocalError("only UDP can be relayed")  # Not implemented: RFC 6062.
-        if requested_family not in {None, 4, 6}:
-            raise LocalError("an address family is 4 or 6")
+        if requested_transport not in {wire.UDP, wire.TCP} or (requested_transport == wire.TCP and not reliable):
+            raise LocalError("UDP can be relayed, and TCP over TCP or TLS")
+        if requested_family not in {None, 4, 6} or (additional_family and requested_family is not None):
+            raise LocalError("an address family is 4 or 6, and an additional one goes with no other")
         if not 0 < lifetime < 2**32 or rc < 1:
             raise LocalError("lifetime and rc are positive")
         self._server = server
         self._tried = {server, *tried}
         self._credential = LongTermCredential(username, password)
         self._random_bytes = random_bytes
+        self._transport = requested_transport
         self._family = requested_family
+        self._wants_additional = additional_family
         self._lifetime = lifetime
         self._reliable = reliable
         self._rto = check_seconds("rto", rto)
@@ -133,8 +117,8 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         self._phase: _Phase = "new"
         self._relayed: Address | None = None
         self._mapped: Address | None = None
-        self._relayed_family = 4
-        self._transactions: dict[bytes, _Transaction] = {}
+        self._families: tuple[int, ...] = ()
+        self._transactions: dict[bytes, Transaction] = {}
         self._permissions: dict[str, bool] = {}
         self._channels: dict[Address, int] = {}
         self._bound: set[Address] = set()
@@ -143,6 +127,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         self._outgoing: deque[bytes] = deque()
         self._received: deque[DataReceived] = deque()
         self._held: deque[DataReceived] = deque()
+        self._connecting: set[Address] = set()
 
     @property
     def relayed(self) -> Address | None:
@@ -199,8 +184,9 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         """
         now = self._clamp(now)
         self._check_peer(peer.host)
-        if not 0 <= peer.port < 65536:
-            raise LocalError("a port has 16 bits")
+        wire.check_port(peer)
+        if self._transport != wire.UDP:
+            raise LocalError("there are no channels for TCP")
         if peer in self._channels:
             return
         if len(self._channels) >= MAX_CHANNELS or self._next_channel > wire.LAST_CHANNEL:
@@ -230,15 +216,45 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         installed = self._permissions.get(peer.host)
         if installed is None:
             raise LocalError(f"no permission was asked for {peer.host}")
-        if not 0 <= peer.port < 65536:
-            raise LocalError("a port has 16 bits")
+        if self._transport != wire.UDP:
+            raise LocalError("data of TCP goes over a connection of its own")
+        wire.check_port(peer)
         if installed:
-            self._put(self._indication(data, peer))
+            self._put(wire.relay_message(wire.SEND, self._random_bytes(12), peer, data))
         else:
             if len(self._held) >= MAX_HELD:
                 self._held.popleft()
                 self.dropped["held-queue-full"] += 1
             self._held.append(DataReceived(data, peer))
+
+    def connect(self, peer: Address, now: float) -> None:
+        """Have the server open a TCP connection to a peer; `Connected` or `ConnectFailed` follows (RFC 6062).
+
+        After a failure wait 10 seconds before the next try: RFC 6062 section 4.3.
+
+        Raises:
+            LocalError: There is no allocation for TCP, `peer` is no address of its family, it is being connected to,
+                or there are too many.
+        """
+        now = self._clamp(now)
+        self._check_peer(peer.host)
+        wire.check_port(peer)
+        if self._transport != wire.TCP:
+            raise LocalError("this allocation is for UDP")
+        peer = Address(peer.host, peer.port, "tcp")
+        if peer in self._connecting or len(self._connecting) >= MAX_CONNECTING:
+            raise LocalError(f"{peer} is being connected to, or too many peers are")
+        self._connecting.add(peer)
+        self._request(wire.CONNECT, peer, now)
+
+    def data_connection(self, connection_id: int) -> DataConnection:
+        """Return what to run over a new connection to the server, for data of one peer.
+
+        Args:
+            connection_id: Of `Connected` or `ConnectionAttempted`.
+        """
+        # A copy, for each connection has nonces of its own.
+        return DataConnection(connection_id, copy(self._credential), random_bytes=self._random_bytes)
 
     def take_data(self) -> list[DataReceived]:
         """Return what peers have sent since the last call, in order."""
@@ -258,9 +274,11 @@ class Client(Machine[bytes, bytes, ClientEvent]):
                 return
             message = Message.parse(datagram)
             if message.message_class >= Class.SUCCESS:
-                self._receive_response(message, now)
+                self._receive_response(message, datagram, now)
             elif message.message_class is Class.INDICATION and message.method == wire.DATA_INDICATION:
                 self._receive_indication(message)
+            elif message.message_class is Class.INDICATION and message.method == wire.CONNECTION_ATTEMPT:
+                self._receive_attempt(message)
             else:
                 self.dropped["unexpected-message"] += 1
         except ParseError as error:
@@ -286,8 +304,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return what goes to the server."""
         self._clamp(now)
-        outgoing = list(self._outgoing)
-        self._outgoing.clear()
+        outgoing, self._outgoing = list(self._outgoing), deque()
         return outgoing
 
     def close(self, now: float) -> None:
@@ -311,34 +328,33 @@ class Client(Machine[bytes, bytes, ClientEvent]):
 
     # Requests
 
-    def _request(self, method: int, subject: str | Address | None, now: float, old: _Transaction | None = None) -> None:
+    def _request(self, method: int, subject: str | Address | None, now: float, old: Transaction | None = None) -> None:
         """Begin a transaction, or begin one again after a challenge."""
         transaction_id = self._random_bytes(12)
         message = Message(method, Class.REQUEST, transaction_id)
         if method == wire.ALLOCATE:
-            message.attributes[wire.REQUESTED_TRANSPORT] = bytes((wire.UDP, 0, 0, 0))
+            message.attributes[wire.REQUESTED_TRANSPORT] = bytes((self._transport, 0, 0, 0))
             if self._family is not None:
                 wire.set_family(message, self._family)
+            if self._wants_additional:
+                wire.set_family(message, 6, wire.ADDITIONAL_ADDRESS_FAMILY)
         if method in {wire.ALLOCATE, wire.REFRESH}:
             wire.set_u32(message, wire.LIFETIME, 0 if self._phase == "closing" else self._lifetime)
             message.software = self._software or None
         if isinstance(subject, Address):
-            wire.set_channel(message, self._channels[subject])
+            if method == wire.CHANNEL_BIND:
+                wire.set_channel(message, self._channels[subject])
             wire.set_address(message, wire.XOR_PEER_ADDRESS, subject)
         elif subject is not None:
             wire.set_address(message, wire.XOR_PEER_ADDRESS, Address(subject, 0))
         request = self._credential.serialize(message)
-        schedule = Retransmission(now, self._rto, 1 if self._reliable else self._rc, self._timeout())
-        transaction = _Transaction(method, subject, request, schedule, protected=self._credential.challenged)
+        schedule = schedule_of(now, self._rto, self._rc, self._reliable)
+        transaction = Transaction(method, subject, request, schedule, protected=self._credential.challenged)
         if old is not None:
             transaction.stale = old.stale
         self._transactions[transaction_id] = transaction
         self._timers.set(transaction_id, schedule.deadline)
         self._put(request)
-
-    def _timeout(self) -> float | None:
-        """Return Ti, as long as the retransmissions over UDP take: RFC 8489 section 6.2.2."""
-        return Retransmission(0.0, self._rto, self._rc).end if self._reliable else None
 
     def _retransmit(self, transaction_id: bytes, now: float) -> None:
         transaction = self._transactions[transaction_id]
@@ -353,7 +369,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
 
     # Responses
 
-    def _receive_response(self, message: Message, now: float) -> None:
+    def _receive_response(self, message: Message, datagram: bytes, now: float) -> None:
         transaction = self._transactions.get(message.transaction_id)
         if transaction is None or transaction.method != message.method:
             self.dropped["unknown-transaction"] += 1
@@ -377,9 +393,9 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         elif error is not None and is_error:
             self._receive_error(transaction, message, code, error[1])
         else:
-            self._succeed(transaction, message, now)
+            self._succeed(transaction, message, datagram, now)
 
-    def _distrust(self, transaction_id: bytes, transaction: _Transaction) -> None:
+    def _distrust(self, transaction_id: bytes, transaction: Transaction) -> None:
         self.dropped["bad-integrity"] += 1
         transaction.violated = True
         if self._reliable:  # RFC 8489 section 9.2.5: nothing better can come
@@ -390,7 +406,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         del self._transactions[transaction_id]
         self._timers.cancel(transaction_id)
 
-    def _receive_challenge(self, transaction: _Transaction, message: Message, code: int, now: float) -> None:
+    def _receive_challenge(self, transaction: Transaction, message: Message, code: int, now: float) -> None:
         transaction.stale += code == 438
         exhausted = transaction.stale > MAX_STALE or (code == 401 and transaction.protected)
         problem = None if exhausted else self._credential.challenge(message)
@@ -399,7 +415,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         else:
             self._request(transaction.method, transaction.subject, now, transaction)
 
-    def _receive_error(self, transaction: _Transaction, message: Message, code: int, text: str) -> None:
+    def _receive_error(self, transaction: Transaction, message: Message, code: int, text: str) -> None:
         alternate = message.alternate_server
         error = PeerError("turn", REASONS.get(code, "error-response"), f"{code} {text}")
         if code == 300 and transaction.method == wire.ALLOCATE and alternate is not None:
@@ -412,10 +428,13 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         else:
             self._fail(transaction, error)
 
-    def _fail(self, transaction: _Transaction, error: PeerError) -> None:
+    def _fail(self, transaction: Transaction, error: PeerError) -> None:
         subject = transaction.subject
         if self._phase == "closing":
             self._end(None)
+        elif isinstance(subject, Address) and transaction.method == wire.CONNECT:
+            self._connecting.discard(subject)
+            self._events.append(ConnectFailed(subject, error))
         elif isinstance(subject, Address):
             self._unbind(subject, error)
         elif subject is not None:
@@ -437,15 +456,17 @@ class Client(Machine[bytes, bytes, ClientEvent]):
             self._forget(transaction_id)
         self._events.append(ChannelFailed(peer, error))
 
-    def _succeed(self, transaction: _Transaction, message: Message, now: float) -> None:
+    def _succeed(self, transaction: Transaction, message: Message, datagram: bytes, now: float) -> None:
         subject = transaction.subject
         if transaction.method == wire.ALLOCATE:
-            self._allocated(message, now)
+            self._allocated(message, datagram, now)
         elif transaction.method == wire.REFRESH:
             if self._phase == "closing":
                 self._end(None)
             else:
-                self._renew(_LIFETIME, _granted(message) or self._lifetime, now)
+                self._renew(_LIFETIME, number(message, wire.LIFETIME) or self._lifetime, now)
+        elif isinstance(subject, Address) and transaction.method == wire.CONNECT:
+            self._connected(transaction, subject, message)
         elif isinstance(subject, Address):
             self._renew(subject, wire.CHANNEL_LIFETIME, now)
             if subject not in self._bound:
@@ -456,24 +477,31 @@ class Client(Machine[bytes, bytes, ClientEvent]):
             self._renew(subject, wire.PERMISSION_LIFETIME, now)
             self._permit(subject)
 
-    def _allocated(self, message: Message, now: float) -> None:
+    def _allocated(self, message: Message, datagram: bytes, now: float) -> None:
         try:
-            relayed = wire.address(message, wire.XOR_RELAYED_ADDRESS)
+            event = read_allocation(message, datagram, "tcp" if self._transport == wire.TCP else "udp")
         except ParseError as error:
             self._end(PeerError("turn", error.reason))
             return
-        lifetime = _granted(message)
-        if relayed is None or not lifetime:
-            self._end(PeerError("turn", "missing-attributes"))
-            return
-        self._relayed_family = wire.family_of(relayed.host)
-        if self._family is not None and self._relayed_family != self._family:
+        if not self._wants_additional:
+            event.additional = None
+        relays = (event.relayed, event.additional)
+        self._families = tuple(wire.family_of(found.host) for found in relays if found is not None)
+        if self._family not in {None, self._families[0]}:
             self._end(PeerError("turn", "wrong-address-family"))  # RFC 8656 section 7.3
             return
         self._phase = "allocated"
-        self._relayed, self._mapped = relayed, message.xor_mapped_address
-        self._renew(_LIFETIME, lifetime, now)
-        self._events.append(Allocated(relayed, self._mapped, lifetime))
+        self._relayed, self._mapped = event.relayed, event.mapped
+        self._renew(_LIFETIME, event.lifetime, now)
+        self._events.append(event)
+
+    def _connected(self, transaction: Transaction, peer: Address, message: Message) -> None:
+        connection_id = number(message, wire.CONNECTION_ID)
+        if connection_id is None:
+            self._fail(transaction, PeerError("turn", "missing-attributes"))
+            return
+        self._connecting.discard(peer)
+        self._events.append(Connected(peer, connection_id))
 
     def _permit(self, host: str) -> None:
         """Take a permission as installed and send what waited for it."""
@@ -488,7 +516,7 @@ class Client(Machine[bytes, bytes, ClientEvent]):
             elif peer in self._bound:
                 self._put(wire.channel_data(self._channels[peer], data))
             else:
-                self._put(self._indication(data, peer))
+                self._put(wire.relay_message(wire.SEND, self._random_bytes(12), peer, data))
         self._held = waiting
 
     def _renew(self, name: str | Address, lifetime: float, now: float) -> None:
@@ -512,22 +540,41 @@ class Client(Machine[bytes, bytes, ClientEvent]):
         data = wire.raw(message, wire.DATA)
         if wire.unknown_attributes(message):
             self.dropped["unknown-attributes"] += 1
-        elif peer is None or data is None:
-            # Not implemented: RFC 8656 section 11.6, what ICMP said to the server.
-            self.dropped["icmp" if wire.ICMP in message.attributes else "missing-attributes"] += 1
+        elif peer is None or (data is None and wire.ICMP not in message.attributes):
+            self.dropped["missing-attributes"] += 1
+        elif peer.host not in self._permissions:
+            self.dropped["no-permission"] += 1
+        elif data is not None:
+            self._deliver(data, peer)
+        elif (icmp := wire.icmp(message)) is not None:
+            self._report(IcmpReceived(peer, *icmp))
+
+    def _receive_attempt(self, message: Message) -> None:
+        peer = wire.address(message, wire.XOR_PEER_ADDRESS)
+        connection_id = wire.u32(message, wire.CONNECTION_ID)
+        if self._transport != wire.TCP:
+            self.dropped["unexpected-message"] += 1
+        elif wire.unknown_attributes(message):
+            self.dropped["unknown-attributes"] += 1
+        elif peer is None or connection_id is None:
+            self.dropped["missing-attributes"] += 1
         elif peer.host not in self._permissions:
             self.dropped["no-permission"] += 1
         else:
-            self._deliver(data, peer)
+            self._report(ConnectionAttempted(Address(peer.host, peer.port, "tcp"), connection_id))
+
+    def _report(self, event: IcmpReceived | ConnectionAttempted) -> None:
+        """Report what anybody who can forge an indication can cause, unless too much of it waits already."""
+        if len(self._events) >= MAX_REPORTS:
+            self.dropped["event-queue-full"] += 1
+        else:
+            self._events.append(event)
 
     def _deliver(self, data: bytes, peer: Address) -> None:
         if len(self._received) >= MAX_RECEIVED:
             self._received.popleft()
             self.dropped["receive-queue-full"] += 1
         self._received.append(DataReceived(data, peer))
-
-    def _indication(self, data: bytes, peer: Address) -> bytes:
-        return wire.relay_message(wire.SEND, self._random_bytes(12), peer, data)
 
     def _put(self, datagram: bytes) -> None:
         if len(self._outgoing) >= MAX_OUTGOING:
@@ -538,26 +585,16 @@ class Client(Machine[bytes, bytes, ClientEvent]):
     def _check_peer(self, host: str) -> None:
         if self._phase != "allocated":
             raise LocalError("there is no allocation")
-        if wire.family_of(host) != self._relayed_family:
+        if wire.family_of(host) not in self._families:
             raise LocalError(f"{host} is not of the family of {self._relayed}")
 
     def _end(self, error: PeerError | None) -> None:
         self._phase = "closed"
         self._timers.clear()
         self._transactions.clear()
-        self._permissions.clear()
-        self._channels.clear()
-        self._bound.clear()
-        self._peers.clear()
+        for table in (self._permissions, self._channels, self._bound, self._peers, self._connecting):
+            table.clear()
         self._outgoing.clear()
         self._held.clear()
         self._relayed = None
         self._events.append(Closed(error))
-
-
-def _granted(message: Message) -> int | None:
-    """Return the lifetime in a response, None if there is none that makes sense."""
-    try:
-        return wire.u32(message, wire.LIFETIME)
-    except ParseError:
-        return None

@@ -48,8 +48,10 @@ class ServerConfiguration:
         max_allocations_per_user: For each user.
         allowed_peers: Networks to relay to although they are not public, for example `10.0.0.0/8`.
         denied_peers: Further networks to keep away from; they win over `allowed_peers`.
-        own_hosts: Further addresses of the server's machine, never relayed to.
+        own_hosts: Further addresses of the server's machine. They and `relay_hosts` are relayed to only if
+            `allowed_peers` names exactly that address.
         relay_to_relay: Whether two clients of this server may reach each other through their relayed addresses.
+        tcp_relays: Whether TCP clients may have TCP connections to peers: RFC 6062.
         algorithms: Password algorithms to offer, best first; none for a server as in RFC 5766.
         username_anonymity: Whether clients are asked for USERHASH; not with `rest_secret`.
         nonce_lifetime: Seconds.
@@ -61,7 +63,7 @@ class ServerConfiguration:
 
     realm: str
     relay_hosts: tuple[str, ...]
-    users: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
     rest_secret: str = field(default="", repr=False)
     old_rest_secret: str = field(default="", repr=False)
     ports: tuple[int, int] = (49152, 65535)
@@ -72,6 +74,7 @@ class ServerConfiguration:
     denied_peers: tuple[str, ...] = ()
     own_hosts: tuple[str, ...] = ()
     relay_to_relay: bool = True
+    tcp_relays: bool = False
     algorithms: tuple[Algorithm, ...] = (Algorithm.SHA256, Algorithm.MD5)
     username_anonymity: bool = False
     nonce_lifetime: float = NONCE_LIFETIME

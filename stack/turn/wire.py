@@ -18,6 +18,9 @@ SEND: Final = 0x006
 DATA_INDICATION: Final = 0x007
 CREATE_PERMISSION: Final = 0x008
 CHANNEL_BIND: Final = 0x009
+CONNECT: Final = 0x00A
+CONNECTION_BIND: Final = 0x00B
+CONNECTION_ATTEMPT: Final = 0x00C
 
 CHANNEL_NUMBER: Final = 0x000C
 LIFETIME: Final = 0x000D
@@ -29,6 +32,7 @@ EVEN_PORT: Final = 0x0018
 REQUESTED_TRANSPORT: Final = 0x0019
 DONT_FRAGMENT: Final = 0x001A
 RESERVATION_TOKEN: Final = 0x0022
+CONNECTION_ID: Final = 0x002A
 ADDITIONAL_ADDRESS_FAMILY: Final = 0x8000
 ADDRESS_ERROR_CODE: Final = 0x8001
 ICMP: Final = 0x8004
@@ -44,10 +48,12 @@ KNOWN: Final = frozenset(
         EVEN_PORT,
         REQUESTED_TRANSPORT,
         RESERVATION_TOKEN,
+        CONNECTION_ID,
     )
 )
 """Comprehension-required attributes that are understood. DONT-FRAGMENT is not: RFC 8656 section 7.2, check 4."""
 
+TCP: Final = 6
 UDP: Final = 17
 FIRST_CHANNEL: Final = 0x4000
 LAST_CHANNEL: Final = 0x4FFF
@@ -69,10 +75,23 @@ or, over TCP, in the 16 bits of its length."""
 _U32 = Struct("!L").pack
 _CHANNEL = Struct("!HH")
 _pack_channel = _CHANNEL.pack
-_unpack_channel = _CHANNEL.unpack_from
+unpack_channel = _CHANNEL.unpack_from
+"""Read channel number and length of ChannelData."""
 _FAMILIES = {4: b"\x01\0\0\0", 6: b"\x02\0\0\0"}
 _VERSIONS = {1: 4, 2: 6}
+_ICMP = Struct("!xxBBL")
 _INTEGRITY = frozenset((0x0008, 0x001C))
+
+
+class Repeated(int):
+    """A type under which `Message.attributes` takes one more attribute, beside another one of that type."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same entry; the number does not count."""
+        return self is other
 
 
 def family_of(host: str) -> int:
@@ -85,6 +104,16 @@ def family_of(host: str) -> int:
         return ip_address(host.partition("%")[0]).version
     except ValueError as error:
         raise LocalError(f"{host!r} is not an IP address") from error
+
+
+def check_port(peer: Address) -> None:
+    """Check the port of an address.
+
+    Raises:
+        LocalError: It is none.
+    """
+    if not 0 <= peer.port < 65536:
+        raise LocalError("a port has 16 bits")
 
 
 def raw(message: Message, attribute_type: int) -> bytes | None:
@@ -132,7 +161,7 @@ def addresses(datagram: bytes, attribute_type: int) -> Iterator[Address]:
     """
     offset, size = 20, len(datagram)
     while offset + 4 <= size:
-        found, length = _unpack_channel(datagram, offset)
+        found, length = unpack_channel(datagram, offset)
         if found in _INTEGRITY:
             return  # what follows is not protected
         offset += 4
@@ -151,6 +180,15 @@ def set_address(message: Message, attribute_type: int, value: Address) -> None:
         message.attributes[attribute_type] = encode_xor_address(value, message.transaction_id)
     except Exception as error:
         raise LocalError(f"{value} is not a transport address") from error
+
+
+def add_address(message: Message, attribute_type: int, value: Address) -> None:
+    """Write one more address of a type that the message may have already.
+
+    Raises:
+        LocalError: It is none.
+    """
+    set_address(message, Repeated(attribute_type), value)
 
 
 def set_u32(message: Message, attribute_type: int, value: int) -> None:
@@ -173,9 +211,9 @@ def channel(message: Message) -> int | None:
     return None if value is None else value >> 16
 
 
-def set_family(message: Message, version: int) -> None:
-    """Write REQUESTED-ADDRESS-FAMILY: 4 or 6."""
-    message.attributes[REQUESTED_ADDRESS_FAMILY] = _FAMILIES[version]
+def set_family(message: Message, version: int, attribute_type: int = REQUESTED_ADDRESS_FAMILY) -> None:
+    """Write an address family: 4 or 6."""
+    message.attributes[attribute_type] = _FAMILIES[version]
 
 
 def family(message: Message, attribute_type: int = REQUESTED_ADDRESS_FAMILY) -> int | None:
@@ -186,6 +224,47 @@ def family(message: Message, attribute_type: int = REQUESTED_ADDRESS_FAMILY) -> 
     """
     value = u32(message, attribute_type)
     return None if value is None else _VERSIONS.get(value >> 24, 0)
+
+
+def icmp(message: Message) -> tuple[int, int, int] | None:
+    """Read ICMP: type, code, and the MTU of the next link where the type has one (RFC 8656 section 18.13).
+
+    Raises:
+        ParseError: `bad-attribute`.
+    """
+    value = raw(message, ICMP)
+    if value is None:
+        return None
+    if len(value) != _ICMP.size:
+        raise ParseError("bad-attribute", "not 8 bytes")
+    found: tuple[int, int, int] = _ICMP.unpack(value)
+    return found
+
+
+def set_icmp(message: Message, icmp_type: int, code: int, data: int) -> None:
+    """Write ICMP."""
+    message.attributes[ICMP] = _ICMP.pack(icmp_type, code, data)
+
+
+def address_error(message: Message) -> tuple[int, int] | None:
+    """Read ADDRESS-ERROR-CODE: address family (4 or 6, 0 for another) and error code (RFC 8656 section 18.12).
+
+    Raises:
+        ParseError: `bad-attribute`.
+    """
+    value = raw(message, ADDRESS_ERROR_CODE)
+    if value is None:
+        return None
+    if len(value) < 4:
+        raise ParseError("bad-attribute", "no error code")
+    return _VERSIONS.get(value[0], 0), (value[2] & 7) * 100 + value[3]
+
+
+def set_address_error(message: Message, version: int, code: int, reason: str) -> None:
+    """Write ADDRESS-ERROR-CODE."""
+    message.attributes[ADDRESS_ERROR_CODE] = bytes((2 if version == 6 else 1, 0, code // 100, code % 100)) + (
+        reason.encode()
+    )
 
 
 def unknown_attributes(message: Message) -> tuple[int, ...]:
@@ -224,7 +303,7 @@ def parse_channel_data(data: bytes) -> tuple[int, bytes]:
     """
     if len(data) < 4:
         raise ParseError("truncated")
-    number, length = _unpack_channel(data)
+    number, length = unpack_channel(data)
     if len(data) < 4 + length:
         raise ParseError("truncated")
     return number, data[4 : 4 + length]
@@ -244,6 +323,6 @@ class StreamDeframer(Deframer):
         if offset < len(buffer) and 0x40 <= buffer[offset] <= 0x7F:
             if len(buffer) - offset < 4:
                 return None
-            size = 4 + int(_unpack_channel(buffer, offset)[1])
+            size = 4 + int(unpack_channel(buffer, offset)[1])
             return size, size + (-size & 3)
         return super()._sizes(buffer, offset)

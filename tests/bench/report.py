@@ -25,8 +25,16 @@ def machine(peers):
         "kernel": f"{platform.system()} {platform.release()}",
         "date": datetime.now(UTC).date().isoformat(),
         "ours": stack.__version__,
-        "peers": {peer: metadata.version(peer) for peer in sorted(peers)},
+        "peers": {peer: version(peer) for peer in sorted(peers)},
     }
+
+
+def version(peer):
+    """The version of a peer: of its package, or of a program that has none."""
+    try:
+        return metadata.version(peer)
+    except metadata.PackageNotFoundError:
+        return "of the system"
 
 
 def cpu_model():

@@ -1,6 +1,5 @@
-"""Our TURN client through coturn, and coturn's client through our server, over loopback sockets."""
+"""Our TURN client through coturn, over loopback sockets; the server's tests are in test_turn_server.py."""
 
-import selectors
 import shutil
 import socket
 import subprocess
@@ -9,17 +8,13 @@ from os import urandom
 
 import pytest
 
-from stack.core import Address, Datagram
+from stack.core import Address
 from stack.turn import (
     Allocated,
     ChannelBound,
     Client,
     Closed,
     PermissionCreated,
-    RelayReleased,
-    RelayRequested,
-    Server,
-    ServerConfiguration,
     StreamDeframer,
     frame,
 )
@@ -170,78 +165,3 @@ def test_a_wrong_password_is_refused(coturn):
     path = Path(coturn, password="wrong")
     assert path.until_event(Closed).error.reason == "unauthorized"
     path.socket.close()
-
-
-class Shell:
-    """Our server on UDP sockets; it works while `run` does."""
-
-    def __init__(self, **changes):
-        port = free_port()
-        self.address = Address(HOST, port)
-        configuration = ServerConfiguration(REALM, (HOST,), {USER: PASSWORD}, **changes)
-        self.server = Server(configuration, random_bytes=urandom)
-        self.selector = selectors.DefaultSelector()
-        self.sockets = {}
-        self.bind(self.address)
-
-    def bind(self, address):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.setblocking(False)
-        try:
-            bound.bind(address[:2])
-        except OSError:
-            bound.close()
-            return False
-        self.sockets[address] = bound
-        self.selector.register(bound, selectors.EVENT_READ, address)
-        return True
-
-    def release(self, address):
-        self.selector.unregister(self.sockets[address])
-        self.sockets.pop(address).close()
-
-    def run(self, until, seconds=30):
-        end = time.monotonic() + seconds
-        while not until():
-            now = time.monotonic()
-            assert now < end, self.server.dropped
-            for key, _ in self.selector.select(0.05):
-                data, source = key.fileobj.recvfrom(65535)
-                self.server.receive_datagram(Datagram(data, Address(*source), key.data), now)
-            self.server.handle_timer(now)
-            self.drain(now)
-
-    def drain(self, now):
-        while (event := self.server.next_event()) is not None:
-            if isinstance(event, RelayRequested):
-                answer = self.server.relay_opened if self.bind(event.relayed) else self.server.relay_failed
-                answer(event.relayed, now)
-            elif isinstance(event, RelayReleased):
-                self.release(event.relayed)
-        for datagram in self.server.datagrams_to_send(now):
-            self.sockets[datagram.local].sendto(datagram.data, datagram.remote[:2])
-
-    def close(self):
-        for address in list(self.sockets):
-            self.release(address)
-        self.selector.close()
-
-
-@pytest.mark.parametrize("method", [(), ("-s",)], ids=["channels", "indications"])
-def test_coturns_client_through_our_server(method):
-    program = shutil.which("turnutils_uclient")
-    if program is None:
-        pytest.skip("no turnutils_uclient here: on Debian, apt-get install coturn")
-    shell = Shell()
-    options = ["-y", "-c", "-n", "10", "-m", "2", "-u", USER, "-w", PASSWORD, "-L", HOST, "-p", str(shell.address.port)]
-    with subprocess.Popen(
-        [program, *method, *options, HOST], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            shell.run(lambda: process.poll() is not None)
-        finally:
-            process.kill()
-            shell.close()
-        output = process.stdout.read()
-    assert "tot_send_msgs=20, tot_recv_msgs=20" in output.replace("\n", " "), output
-    assert process.returncode == 0

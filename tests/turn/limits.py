@@ -3,14 +3,44 @@
 import pytest
 
 from stack.core import Address, Datagram, LocalError, ParseError
-from stack.stun import MAX_URI
-from stack.turn import MAX_DATA, Closed, RelayReleased, RelayRequested, Server, parse_uri, wire
+from stack.stun import MAX_URI, Class, LongTermCredential, Message
+from stack.testing import seeded_random_bytes
+from stack.turn import (
+    MAX_DATA,
+    Closed,
+    DataConnection,
+    PeerConnectionReleased,
+    RelayReleased,
+    RelayRequested,
+    Server,
+    parse_uri,
+    wire,
+)
+from stack.turn import allocation as allocation_module
+from stack.turn import allocator as allocator_module
 from stack.turn import client as client_module
+from stack.turn import connections as connections_module
+from stack.turn import data_connection as data_module
 from stack.turn import server as server_module
+from stack.turn.allocation import Channel
 from stack.turn.configuration import MAX_ALLOCATIONS, MAX_ALLOCATIONS_PER_USER
 from stack.turn.limiter import BURST, MAX_SOURCES, RATE, Limiter
 
-from .support import CLIENT, PEER, RELAY_HOST, SERVER, ServerEnd, client, configuration, joined, of, server
+from .support import (
+    CLIENT,
+    PASSWORD,
+    PEER,
+    RELAY_HOST,
+    SERVER,
+    USER,
+    ServerEnd,
+    client,
+    configuration,
+    joined,
+    of,
+    server,
+)
+from .tcp import TcpPair
 
 
 def host(number):
@@ -149,9 +179,8 @@ def permissions_of_an_allocation():
 def channels_of_an_allocation():
     a, b, link = allocated()
     allocation = next(iter(b.server._relays.values()))
-    allocation.channels = {
-        Address(PEER.host, n): (0x4F00 + n, link.now + 60) for n in range(server_module.MAX_CHANNELS)
-    }
+    peers = [Address(PEER.host, n) for n in range(server_module.MAX_CHANNELS)]
+    allocation.channels = {peer: Channel(0x4F00 + peer.port, peer, a.relayed, link.now + 60, False) for peer in peers}
     a.bind_channel(PEER, link.now)
     link.run(seconds=0.5)
     assert of(link.events[0], client_module.ChannelFailed)[0].error.reason == "insufficient-capacity"
@@ -161,10 +190,10 @@ def outgoing_of_a_server():
     a, b, link = allocated()
     a.create_permission(PEER.host, link.now)
     link.run(seconds=1)
-    for _ in range(server_module.MAX_OUTGOING + 1):
+    for _ in range(allocation_module.MAX_OUTGOING + 1):
         b.from_peer(b"", PEER, a.relayed, link.now)
     assert b.server.dropped["send-queue-full"] == 1
-    assert len(b.server.datagrams_to_send(link.now)) == server_module.MAX_OUTGOING
+    assert len(b.server.datagrams_to_send(link.now)) == allocation_module.MAX_OUTGOING
 
 
 def requested(machine, now=0.0):
@@ -185,11 +214,11 @@ def attempts_at_a_relay():
     machine = server(kind=Server)
     a, end, relayed = requested(machine)
     asked = {relayed}
-    for _ in range(server_module.RELAY_ATTEMPTS - 1):
+    for _ in range(allocator_module.RELAY_ATTEMPTS - 1):
         machine.relay_failed(relayed, 0.0)
         relayed = machine.next_event().relayed
         asked.add(relayed)
-    assert len(asked) == server_module.RELAY_ATTEMPTS
+    assert len(asked) == allocator_module.RELAY_ATTEMPTS
     machine.relay_failed(relayed, 0.0)
     assert machine.next_event() is None
     a.receive_datagram(end.datagrams_to_send(0.0)[0], 0.0)
@@ -200,8 +229,8 @@ def attempts_at_a_relay():
 def seconds_for_a_relay():
     machine = server(kind=Server)
     a, end, relayed = requested(machine)
-    assert machine.next_timer() == server_module.RELAY_TIMEOUT
-    machine.handle_timer(server_module.RELAY_TIMEOUT)
+    assert machine.next_timer() == allocator_module.RELAY_TIMEOUT
+    machine.handle_timer(allocator_module.RELAY_TIMEOUT)
     assert machine.next_event() == RelayReleased(relayed)
     a.receive_datagram(end.datagrams_to_send(5.0)[0], 5.0)
     assert a.next_event().error.reason == "insufficient-capacity"
@@ -236,7 +265,118 @@ def requests_that_wait_for_a_relay():
     assert outcome(machine, Address("198.51.100.8", 1)) == "insufficient-capacity"
     machine.receive_datagram(Datagram(b"", CLIENT, SERVER), 0.0)
     assert machine.dropped["truncated"] == 1
-    assert RELAY_HOST not in machine._usage
+    assert RELAY_HOST not in machine._allocator._usage
+
+
+def connect_requests():
+    pair = TcpPair().allocate()
+    for number in range(client_module.MAX_CONNECTING):
+        pair.client.connect(Address(PEER.host, 1000 + number), 0.0)
+    with pytest.raises(LocalError):
+        pair.client.connect(PEER, 0.0)
+
+
+def reports_of_a_client():
+    a, _, link = allocated()
+    a.create_permission(PEER.host, link.now)
+    link.run(seconds=1)
+    message = Message(wire.DATA_INDICATION, Class.INDICATION, bytes(12))
+    wire.set_address(message, wire.XOR_PEER_ADDRESS, PEER)
+    wire.set_icmp(message, 3, 3, 0)
+    for _ in range(client_module.MAX_REPORTS + 1):
+        a.receive_datagram(message.serialize(), link.now)
+    assert a.dropped["event-queue-full"] == 1
+    assert len(a._events) == client_module.MAX_REPORTS
+
+
+def seconds_of_a_reservation():
+    machine = server()
+    a, end = client(), ServerEnd(machine)
+    allocator = machine._allocator
+    a.start(0.0)
+    for _ in range(2):
+        for data in a.datagrams_to_send(0.0):
+            end.receive_datagram(data, 0.0)
+        for data in end.datagrams_to_send(0.0):
+            a.receive_datagram(data, 0.0)
+    relayed = Address(RELAY_HOST, 50001)
+    allocator._reserved[b"token"] = relayed
+    machine._timers.set(b"token", allocator_module.RESERVATION_LIFETIME)
+    machine.handle_timer(allocator_module.RESERVATION_LIFETIME - 0.1)
+    assert allocator._reserved
+    machine.handle_timer(allocator_module.RESERVATION_LIFETIME)
+    assert not allocator._reserved
+    assert RelayReleased(relayed) in machine._events
+
+
+def connections_of_an_allocation():
+    pair = TcpPair().allocate()
+    pair.client.create_permission(PEER.host, 0.0)
+    pair.carry()
+    peers = [Address(PEER.host, 2000 + number, "tcp") for number in range(connections_module.MAX_CONNECTIONS + 1)]
+    ids = [pair.server.peer_accepted(pair.client.relayed, peer, 0.0) for peer in peers]
+    assert ids[-1] is None
+    assert None not in ids[:-1]
+    assert pair.server.dropped["too-many-connections"] == 1
+    pair.client.connect(PEER, 0.0)
+    pair.carry()
+    assert pair.client_events[-1].error.reason == "insufficient-capacity"
+
+
+def seconds_to_connect():
+    pair = TcpPair().allocate()
+    pair.client.connect(PEER, 0.0)
+    pair.carry()
+    connection_id = pair.server_events.pop().connection_id
+    pair.server.handle_timer(connections_module.CONNECT_TIMEOUT)
+    pair.carry(connections_module.CONNECT_TIMEOUT)
+    assert pair.server_events == [PeerConnectionReleased(connection_id)]
+    assert pair.client_events[-1].error.reason == "connection-failed"
+
+
+def seconds_to_bind():
+    pair = TcpPair().connected()
+    pair.server.handle_timer(connections_module.BIND_TIMEOUT - 0.1)
+    pair.carry(connections_module.BIND_TIMEOUT - 0.1)
+    assert pair.server_events == []
+    pair.server.handle_timer(connections_module.BIND_TIMEOUT)
+    pair.carry(connections_module.BIND_TIMEOUT)
+    assert pair.server_events == [PeerConnectionReleased(pair.connection_id)]
+
+
+def bound_data_connection():
+    machine = DataConnection(7, LongTermCredential(USER, PASSWORD), random_bytes=seeded_random_bytes(1))
+    machine.start(0.0)
+    request = Message.parse(machine.datagrams_to_send(0.0)[0])
+    answer = Message(wire.CONNECTION_BIND, Class.SUCCESS, request.transaction_id)
+    machine.receive_datagram(answer.serialize(), 0.0)
+    machine.next_event()
+    return machine
+
+
+def bytes_received():
+    machine = bound_data_connection()
+    machine.receive_datagram(bytes(data_module.MAX_RECEIVED), 0.0)
+    assert machine.is_bound
+    machine.receive_datagram(b"x", 0.0)
+    assert machine.next_event().error.reason == "receive-queue-full"
+    assert len(machine.take_data()) == data_module.MAX_RECEIVED
+
+
+def bytes_to_send():
+    machine = bound_data_connection()
+    machine.send(bytes(data_module.MAX_OUTGOING), 0.0)
+    with pytest.raises(LocalError):
+        machine.send(b"x", 0.0)
+    assert machine.buffered == data_module.MAX_OUTGOING
+
+
+def seconds_for_the_bind_response():
+    machine = DataConnection(7, LongTermCredential(USER, PASSWORD), random_bytes=seeded_random_bytes(1))
+    machine.start(0.0)
+    assert machine.next_timer() == data_module.BIND_TIMEOUT
+    machine.handle_timer(data_module.BIND_TIMEOUT)
+    assert machine.next_event().error.reason == "timeout"
 
 
 CLIENT_LIMITS = {
@@ -249,6 +389,8 @@ CLIENT_LIMITS = {
     "MAX_STALE": stale_nonces,
     "CLOSE_TIMEOUT": seconds_to_close,
     "MAX_URI": length_of_a_uri,
+    "MAX_CONNECTING": connect_requests,
+    "MAX_REPORTS": reports_of_a_client,
 }
 SERVER_LIMITS = {
     "MAX_ALLOCATIONS": allocations_in_total,
@@ -261,4 +403,15 @@ SERVER_LIMITS = {
     "BURST": answers_to_strangers,
     "MAX_SOURCES": sources_remembered,
     "PENDING": requests_that_wait_for_a_relay,
+    "RESERVATION_LIFETIME": seconds_of_a_reservation,
+}
+CONNECTION_LIMITS = {
+    "MAX_CONNECTIONS": connections_of_an_allocation,
+    "CONNECT_TIMEOUT": seconds_to_connect,
+    "BIND_TIMEOUT": seconds_to_bind,
+}
+DATA_CONNECTION_LIMITS = {
+    "MAX_RECEIVED": bytes_received,
+    "MAX_OUTGOING": bytes_to_send,
+    "BIND_TIMEOUT of a client": seconds_for_the_bind_response,
 }

@@ -22,9 +22,11 @@ class OpenServer(Server):
 
     def receive_datagram(self, datagram, now):
         super().receive_datagram(datagram, now)
-        for event in list(self._events):
-            if isinstance(event, RelayRequested) and event.relayed in self._pending:
-                self.relay_opened(event.relayed, now)
+        while wanted := [event.relayed for event in self._events if isinstance(event, RelayRequested)]:
+            still = [relayed for relayed in wanted if relayed in self._allocator._asked]
+            if not still:
+                break
+            self.relay_opened(still[0], now)
 
 
 def server(*, kind=OpenServer, seed=1, epoch=0.0, **changes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stack.core import Address, Datagram, LocalError, PeerError
+from stack.core import Address, LocalError, PeerError
 from stack.stun import Class, Message, long_term_key
 from stack.testing import Conditions, Link
 from stack.turn import (
@@ -16,6 +16,7 @@ from stack.turn import (
     Redirected,
     wire,
 )
+from stack.turn.allocation import Channel
 
 from .limits import CLIENT_LIMITS
 from .support import (
@@ -327,7 +328,9 @@ class TestForgeries:
         assert script.client.dropped == {reason: 1}
         assert script.client.take_data() == []
 
-    @pytest.mark.parametrize(("attribute", "reason"), [(0x7000, "unknown-attributes"), (wire.ICMP, "icmp")])
+    @pytest.mark.parametrize(
+        ("attribute", "reason"), [(0x7000, "unknown-attributes"), (wire.ICMP, "missing-attributes")]
+    )
     def test_indications_that_say_more(self, attribute, reason):
         script = Scripted().allocated()
         message = Message(wire.DATA_INDICATION, Class.INDICATION, bytes(12))
@@ -477,7 +480,9 @@ class TestData:
     def test_a_channel_that_is_refused_leaves_the_permission(self):
         a, b, link = connected()
         allocation = next(iter(b.server._relays.values()))
-        allocation.channels[Address(PEER.host, 1)] = (wire.FIRST_CHANNEL, link.now + 60)
+        other = Address(PEER.host, 1)
+        channel = Channel(wire.FIRST_CHANNEL, other, a.relayed, link.now + 60, False)
+        allocation.channels[other] = channel
         a.bind_channel(PEER, link.now)
         link.run(seconds=1)
         assert of(link.events[0], ChannelFailed)[0].error.reason == "bad-request"
@@ -502,8 +507,6 @@ class TestData:
         a.send(b"hello", b.relayed, now)
         for data in a.datagrams_to_send(now):
             ends[0].receive_datagram(data, now)
-        (datagram,) = machine.datagrams_to_send(now)
-        machine.receive_datagram(Datagram(datagram.data, datagram.local, datagram.remote), now)
         b.receive_datagram(machine.datagrams_to_send(now)[0].data, now)
         assert b.take_data() == [DataReceived(b"hello", a.relayed)]
 

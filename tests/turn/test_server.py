@@ -63,6 +63,13 @@ class Asker:
         assert response.error_code or response.verify_integrity(self.key)
         return response.error_code[0] if response.error_code else 0
 
+    def exchange_allocate(self, attributes):
+        """Allocate with these attributes; the response as it came."""
+        self.nonce = self.exchange(self.bare(wire.ALLOCATE).serialize()).nonce
+        named = {"username": self.username, "realm": REALM, "nonce": self.nonce}
+        (answer,) = self.deliver(self.bare(wire.ALLOCATE, attributes, **named).serialize(key=self.key))
+        return answer.data
+
     def allocate(self):
         response = self.ask(wire.ALLOCATE, UDP)
         assert response.message_class is Class.SUCCESS
@@ -243,7 +250,7 @@ class TestAllocate:
             ({**UDP, wire.REQUESTED_ADDRESS_FAMILY: b"\3\0\0\0"}, 440),
             ({**UDP, wire.REQUESTED_ADDRESS_FAMILY: b""}, 400),
             ({**UDP, wire.EVEN_PORT: b""}, 400),
-            ({**UDP, wire.EVEN_PORT: b"\x80"}, 508),
+            ({**UDP, wire.EVEN_PORT: b"\x80", wire.ADDITIONAL_ADDRESS_FAMILY: b"\2\0\0\0"}, 400),
             ({**UDP, wire.LIFETIME: b""}, 400),
             ({**UDP, wire.REQUESTED_ADDRESS_FAMILY: b"\1\0\0\0"}, 0),
         ],
@@ -475,8 +482,10 @@ class TestWhereToNot:
         assert asker.permit("203.0.113.99") == 403
 
     def test_the_address_that_clients_talk_to(self):
-        hosts = {"relay_hosts": ("9.9.9.1",), "allowed_peers": ("203.0.112.0/23",)}
+        hosts = {"relay_hosts": ("9.9.9.1",), "allowed_peers": (f"{SERVER.host}/32",)}
         assert Asker(**hosts).allocate().permit(SERVER.host) == 0
+        hosts["allowed_peers"] = ("203.0.112.0/23",)
+        assert Asker(**hosts).allocate().permit(SERVER.host) == 403
         hosts["allowed_peers"] = ()
         asker = Asker(**hosts).allocate()
         asker.server._allocations[CLIENT, SERVER].local = Address("8.8.8.8", 3478)
@@ -493,7 +502,11 @@ class TestWhereToNot:
         for peer in (SERVER, Address(RELAY_HOST, 22)):
             assert asker.deliver(wire.relay_message(wire.SEND, bytes(12), peer, b"")) == []
         assert machine.dropped["forbidden-peer"] == 2
-        assert asker.deliver(b"\x40\0\0\0") == [Datagram(b"", other.relayed, asker.relayed)]
+        assert asker.deliver(b"\x40\0\0\0") == []  # the other one has not permitted it
+        assert machine.dropped["no-permission"] == 1
+        other.permit(RELAY_HOST)
+        other.bind(0x4005, asker.relayed)
+        assert asker.deliver(b"\x40\0\0\1x") == [Datagram(b"\x40\5\0\1x", other.source, SERVER)]
         other.ask(wire.REFRESH, {wire.LIFETIME: bytes(4)})
         assert asker.deliver(b"\x40\0\0\0") == []
         assert Asker(relay_to_relay=False).allocate().permit(RELAY_HOST) == 403

@@ -1,10 +1,12 @@
 """The machines of stack.turn under the laws."""
 
-from stack.core import Address, Datagram
-from stack.turn import MAX_DATA, Closed
+from stack.core import Address, Datagram, Machine, ParseError
+from stack.stun import Class, LongTermCredential, Message
+from stack.testing import seeded_random_bytes
+from stack.turn import MAX_DATA, Closed, DataConnection, wire
 from tests.contract.subject import Rig, Subject
-from tests.turn.limits import CLIENT_LIMITS, SERVER_LIMITS
-from tests.turn.support import CLIENT, PEER, SERVER, ClientEnd, ServerEnd, client, server
+from tests.turn.limits import CLIENT_LIMITS, CONNECTION_LIMITS, DATA_CONNECTION_LIMITS, SERVER_LIMITS
+from tests.turn.support import CLIENT, PASSWORD, PEER, SERVER, USER, ClientEnd, ServerEnd, client, server
 
 GARBAGE = [b"", b"\x00", b"\xff" * 40, bytes(20), b"\x40", b"\x40\x00\x00\x00", bytes.fromhex("000100002112a442")]
 
@@ -28,6 +30,43 @@ def client_rig(seed):
 def server_rig(seed):
     b = ClientEnd(client(seed=seed))
     return Rig(server(seed=seed), b, b.client.start, lambda now: b.client.relayed and commands(b.client)(now))
+
+
+class BindingEnd(Machine):
+    """A server that binds every data connection, and a peer behind it that sends back what it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = []
+        self.bound = False
+
+    def receive_datagram(self, datagram, now):
+        if self.bound:
+            self.out.append(datagram)
+        else:
+            try:
+                request = Message.parse(datagram)
+            except ParseError:
+                self.dropped["no-request"] += 1
+                return
+            self.bound = True
+            self.out.append(Message(wire.CONNECTION_BIND, Class.SUCCESS, request.transaction_id).serialize())
+
+    def handle_timer(self, now):
+        """Nothing is ever due."""
+
+    def datagrams_to_send(self, now):
+        out, self.out = self.out, []
+        return out
+
+    def close(self, now):
+        """Nothing to close."""
+
+
+def data_rig(seed):
+    credential = LongTermCredential(USER, PASSWORD)
+    a = DataConnection(7, credential, random_bytes=seeded_random_bytes(f"data {seed}"))
+    return Rig(a, BindingEnd(), a.start, lambda now: a.is_bound and a.send(b"hello", now))
 
 
 SUBJECTS = [
@@ -56,6 +95,14 @@ SUBJECTS = [
             lambda rig, now: rig.a.relay_opened(Address("203.0.113.1", 50000), now),
             lambda rig, now: rig.a.relay_failed(Address("203.0.113.1", 50000), now),
         ],
-        limits=SERVER_LIMITS,
+        limits={**SERVER_LIMITS, **CONNECTION_LIMITS},
+    ),
+    Subject(
+        name="turn-data-connection",
+        build=data_rig,
+        terminal=Closed,
+        garbage=[],  # a stream that is broken ends, and bytes of a bound one are the peer's
+        misuse=[lambda rig, now: rig.a.start(now), lambda rig, now: rig.a.send(bytes((1 << 20) + 1), now)],
+        limits=DATA_CONNECTION_LIMITS,
     ),
 ]
