@@ -11,6 +11,7 @@ import errno
 import logging
 import socket
 import struct
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 SOL_UDP: Final = 17
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
+IP_UNICAST_IF: Final = 50
+IPV6_UNICAST_IF: Final = 76
 
 MAX_READS: Final = 16
 """System calls per wakeup, so that one busy socket cannot starve the loop; the rest comes with the next turn."""
@@ -53,6 +56,8 @@ class UdpSocket:
         loop: The loop that watches it.
         on_batch: Called with all datagrams of one wakeup.
         port: Local port, 0 for any.
+        interface: Interface that everything has to leave by, whatever route the kernel likes best; empty for any.
+            Only Linux can.
 
     Attributes:
         address: Where it is bound.
@@ -63,7 +68,13 @@ class UdpSocket:
     """
 
     def __init__(
-        self, host: str, loop: asyncio.AbstractEventLoop, on_batch: Callable[[list[Datagram]], None], port: int = 0
+        self,
+        host: str,
+        loop: asyncio.AbstractEventLoop,
+        on_batch: Callable[[list[Datagram]], None],
+        port: int = 0,
+        *,
+        interface: str = "",
     ) -> None:
         self._loop = loop
         self._on_batch = on_batch
@@ -76,6 +87,8 @@ class UdpSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+            if interface and sys.platform == "linux":
+                self._leave_by(interface, family)
             self._socket.bind((host, port))
         except OSError:
             self._socket.close()
@@ -89,6 +102,14 @@ class UdpSocket:
         self._waiting: deque[tuple[Address, bytes]] = deque()
         self._closed = False
         loop.add_reader(self._socket, self._on_readable)
+
+    def _leave_by(self, interface: str, family: int) -> None:
+        # Not SO_BINDTODEVICE: that would also refuse what arrives from this machine itself, over loopback.
+        index = socket.if_nametoindex(interface).to_bytes(4, "big")
+        if family == socket.AF_INET6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_UNICAST_IF, index)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IP, IP_UNICAST_IF, index)
 
     def _enable(self, option: int, value: int) -> bool:
         if not _ANCILLARY:

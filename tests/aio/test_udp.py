@@ -123,3 +123,20 @@ async def test_closing_is_idempotent_and_silent(pair):
     sender.send(datagrams(sender, receiver, [b"late"]))
     await asyncio.sleep(0)
     assert inbox.payloads == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_interface_can_be_prescribed(host):
+    loop, inbox = asyncio.get_running_loop(), Inbox()
+    sender = UdpSocket(host, loop, Inbox(), interface="lo")
+    receiver = UdpSocket(host, loop, inbox, interface="lo")
+    sender.send(datagrams(sender, receiver, [b"x"]))
+    await inbox.wait_for(1)
+    assert inbox.payloads == [b"x"]
+    sender.close()
+    receiver.close()
+
+
+async def test_an_interface_that_is_not_there_is_an_os_error():
+    with pytest.raises(OSError, match="no interface"):
+        UdpSocket(LOOPBACK, asyncio.get_running_loop(), Inbox(), interface="nothing-here")

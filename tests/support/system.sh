@@ -12,6 +12,8 @@ openssl                                 openssl
 gnutls-cli                              gnutls-bin
 turnserver                              coturn
 tshark                                  tshark
+ip                                      iproute2
+nft                                     nftables
 "
 
 found() {

@@ -1,0 +1,143 @@
+"""Notices that the addresses of this machine have changed: a cable, another wireless network, a phone on the move.
+
+Linux tells (rtnetlink); elsewhere, and where it is not allowed, the addresses are compared every few seconds.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from .interfaces import DEFAULT_POLICY, AddressPolicy, LocalAddress, local_addresses
+
+logger = logging.getLogger(__name__)
+
+DEBOUNCE: Final = 0.1
+"""Seconds from the first sign of a change until addresses are compared: changes come in bursts, a link with its
+addresses and routes. Also the shortest time between two comparisons."""
+
+POLL_INTERVAL: Final = 2.0
+"""Seconds between comparisons where the system does not tell."""
+
+SETTLE_TIMES: Final = 3
+"""Comparisons after one sign, each after twice the time of the one before: an IPv6 address is told of before duplicate
+address detection has made it usable (RFC 4862 section 5.4), and not every driver tells again."""
+
+MAX_READS: Final = 64
+"""System calls per wakeup; what is left comes with the next turn of the loop."""
+
+_GROUPS: Final = 0x1 | 0x10 | 0x100 | 0x40 | 0x400
+"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE: rtnetlink(7)."""
+
+
+class NetworkMonitor:
+    """Reports the local addresses whenever they are others than before.
+
+    Args:
+        on_change: Called with the new list, from the loop.
+        policy: Which addresses count.
+        loop: The loop; the running one by default.
+        scan: Finds the addresses; `local_addresses` by default.
+
+    Attributes:
+        addresses: The latest list.
+        dropped: Notifications lost, by reason; they cost nothing, for the addresses are read anew each time.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[list[LocalAddress]], None],
+        policy: AddressPolicy = DEFAULT_POLICY,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        scan: Callable[[AddressPolicy], list[LocalAddress]] = local_addresses,
+    ) -> None:
+        self._on_change, self._policy, self._scan = on_change, policy, scan
+        self._loop = loop or asyncio.get_running_loop()
+        self.dropped: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+        self._comparisons = 0
+        self._closed = False
+        self._socket = _netlink_socket()  # before the first look, so that nothing is missed in between
+        self.addresses = scan(policy)
+        if self._socket is not None:
+            self._loop.add_reader(self._socket, self._on_readable)
+        else:
+            self._timer = self._loop.call_later(POLL_INTERVAL, self._compare)
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether the addresses are compared every few seconds because the system does not tell."""
+        return self._socket is None
+
+    def _on_readable(self) -> None:
+        if self._socket is None:
+            return
+        for _ in range(MAX_READS):
+            try:
+                self._socket.recv(65536)  # what changed does not matter, for everything is looked at anew
+            except BlockingIOError:
+                break
+            except OSError as error:  # ENOBUFS: more changed than the socket could hold
+                self.dropped["netlink-overflow"] += 1
+                logger.debug("netlink: %s", error)
+        self._comparisons = SETTLE_TIMES
+        if self._timer is None or self._timer.when() - self._loop.time() > DEBOUNCE:
+            self._arm(DEBOUNCE)
+
+    def _arm(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay, self._compare)
+
+    def _compare(self) -> None:
+        self._timer = None
+        self._comparisons -= 1
+        if self._socket is None:
+            self._arm(POLL_INTERVAL)
+        elif self._comparisons > 0:
+            self._arm(DEBOUNCE * 2 ** (SETTLE_TIMES - self._comparisons))
+        try:
+            found = self._scan(self._policy)
+        except OSError as error:  # interfaces that come and go while they are listed
+            self.dropped["scan-failed"] += 1
+            logger.debug("addresses cannot be listed: %s", error)
+            return
+        if found != self.addresses:
+            self.addresses = found
+            self._on_change(list(found))
+
+    def close(self) -> None:
+        """Stop; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+
+def _netlink_socket() -> socket.socket | None:
+    """Return a socket on which the kernel tells of changes, None where there is no such thing."""
+    if sys.platform != "linux":
+        return None
+    try:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    except OSError as error:
+        logger.info("network changes are polled for: %s", error)
+        return None
+    try:
+        sock.setblocking(False)
+        sock.bind((0, _GROUPS))
+    except OSError as error:  # a sandbox that allows the socket but not to listen, Android for one
+        sock.close()
+        logger.info("network changes are polled for: %s", error)
+        return None
+    return sock

@@ -1,0 +1,667 @@
+"""ICE-TCP and TURN connections, over loopback."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import errno
+import gc
+import ipaddress
+import socket
+import ssl
+import struct
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stack.aio import stream_connection, streams
+from stack.aio.stream_connection import MAX_FRAME, MAX_QUEUED, FrameDeframer
+from stack.aio.streams import MAX_CONNECTIONS_PER_LISTENER, MAX_LISTENERS, StreamSockets
+from stack.core import Address, Datagram, LocalError, ParseError
+
+HOST = "127.0.0.1"
+NAME = "turn.example"
+STUN = b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12)
+BIG_STUN = b"\0\1\x20\0\x21\x12\xa4\x42" + bytes(12 + 0x2000)
+DTLS = b"\x17\xfe\xfd"
+
+
+class Side:
+    """Stream sockets and what they report."""
+
+    def __init__(self, **options):
+        self.received = []
+        self.closed = []
+        self.changed = asyncio.Event()
+        self.sockets = StreamSockets(asyncio.get_running_loop(), self._on_batch, on_closed=self._on_closed, **options)
+
+    def _on_batch(self, batch):
+        self.received += batch
+        self.changed.set()
+
+    def _on_closed(self, local, remote):
+        self.closed.append((local, remote))
+        self.changed.set()
+
+    @property
+    def payloads(self):
+        return [datagram.data for datagram in self.received]
+
+    def send(self, local, remote, *payloads):
+        self.sockets.send([Datagram(data, remote, local) for data in payloads])
+
+    async def until(self, condition, seconds=5):
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_received(self, count):
+        await self.until(lambda: len(self.received) >= count)
+
+    async def until_closed(self):
+        await self.until(lambda: self.closed)
+
+
+@pytest.fixture
+async def make_side():
+    """Makes sides, and sees that closing them leaves nothing behind."""
+    loop = asyncio.get_running_loop()
+    made = []
+
+    def make(**options):
+        side = Side(**options)
+        made.append(side)
+        return side
+
+    yield make
+    for side in made:
+        side.sockets.close()
+        side.sockets.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not [handle for handle in loop._scheduled if not handle.cancelled() and "Connection" in repr(handle)]
+    gc.collect()  # a socket that is not closed warns now, and warnings are errors
+
+
+@pytest.fixture
+async def pair(make_side):
+    """A side that listens, one that connects, and the addresses of both."""
+    passive, active = make_side(), make_side()
+    return passive, active, passive.sockets.listen(HOST), active.sockets.add_active(HOST)
+
+
+async def raw(address):
+    return await asyncio.open_connection(*address[:2])
+
+
+async def ended(reader):
+    """Whether the other end closed."""
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read() == b""
+    return True
+
+
+# -- ICE-TCP ---------------------------------------------------------------------------------------------------------
+
+
+async def test_datagrams_go_both_ways_with_their_boundaries(pair):
+    passive, active, listener, base = pair
+    assert base == (HOST, 9, "tcp")
+    payloads = [STUN, b"x", DTLS, bytes(1200), bytes(MAX_FRAME)] + [b"\x80" + bytes([n]) * 1200 for n in range(100)]
+    active.send(base, listener, *payloads)
+    await passive.until_received(len(payloads))
+    assert passive.payloads == payloads
+    remote = passive.received[0].remote
+    assert {(d.remote, d.local) for d in passive.received} == {(remote, listener)}
+    assert remote.transport == "tcp"
+    assert remote.port != 9
+    passive.send(listener, remote, *payloads)
+    await active.until_received(len(payloads))
+    assert active.payloads == payloads
+    assert {(d.remote, d.local) for d in active.received} == {(listener, base)}
+    assert passive.sockets.connections == [(listener, remote)]
+    assert not passive.sockets.dropped
+    assert not active.sockets.dropped
+
+
+async def test_ipv6(make_side):
+    passive, active = make_side(), make_side()
+    listener, base = passive.sockets.listen("::1"), active.sockets.add_active("::1")
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    passive.send(listener, passive.received[0].remote, b"back")
+    await active.until_received(1)
+    assert active.received == [Datagram(b"back", listener, base)]
+
+
+async def test_a_batch_leaves_and_arrives_in_few_calls(pair):
+    passive, active, listener, base = pair
+    batches = []
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    original = passive._on_batch
+    passive.sockets._on_batch = lambda batch: (batches.append(len(batch)), original(batch))
+    active.send(base, listener, *[DTLS + bytes(1000)] * 40)
+    await passive.until_received(41)
+    assert len(batches) < 10
+
+
+async def test_there_is_no_delay_for_small_frames(pair):
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    for side in (passive, active):
+        (connection,) = side.sockets._connections.values()
+        assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_the_end_of_one_side_is_reported_to_the_other_after_its_data(pair):
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    active.send(base, listener, b"last")
+    active.sockets.close()
+    await passive.until_closed()
+    assert passive.payloads == [STUN, b"last"]
+    assert passive.closed == [(listener, passive.received[0].remote)]
+    assert passive.sockets.dropped == {"ended": 1}
+    assert not passive.sockets.connections
+    passive.send(*passive.closed[0], b"late")
+    assert passive.sockets.dropped["no-connection"] == 1
+    assert not active.closed
+
+
+async def test_a_connection_that_is_refused(make_side):
+    side = make_side()
+    base = side.sockets.add_active(HOST)
+    with socket.socket() as unused:
+        unused.bind((HOST, 0))
+        nobody = Address(HOST, unused.getsockname()[1], "tcp")
+        side.send(base, nobody, STUN)
+        await side.until_closed()
+    assert side.closed == [(base, nobody)]
+    assert side.sockets.dropped == {"ECONNREFUSED": 1}
+
+
+async def test_an_address_of_another_family_is_reported_and_not_raised(make_side):
+    side = make_side()
+    base = side.sockets.add_active(HOST)
+    side.send(base, Address("::1", 9, "tcp"), STUN)
+    assert not side.closed  # never from within a call
+    await side.until_closed()
+    assert sum(side.sockets.dropped.values()) == 1
+
+
+async def test_a_server_that_does_not_answer(make_side, monkeypatch):
+    monkeypatch.setattr(stream_connection, "CONNECT_TIMEOUT", 0.1)
+    with socket.socket() as full:  # nobody accepts, and the queue of two is full
+        full.bind((HOST, 0))
+        full.listen(0)
+        others = [socket.socket() for _ in range(3)]
+        for other in others:
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        side = make_side()
+        base = side.sockets.add_active(HOST)
+        remote = Address(*full.getsockname(), "tcp")
+        side.send(base, remote, STUN)
+        await side.until_closed()
+        for other in others:
+            other.close()
+    assert side.closed == [(base, remote)]
+    assert side.sockets.dropped == {"connect-timeout": 1}
+
+
+async def test_a_stranger_who_says_nothing_is_closed(pair, monkeypatch):
+    monkeypatch.setattr(stream_connection, "FIRST_FRAME_TIMEOUT", 0.05)
+    passive, _, listener, _ = pair
+    reader, writer = await raw(listener)
+    writer.write(b"\0")
+    assert await ended(reader)
+    writer.close()
+    assert passive.sockets.dropped == {"no-first-frame": 1}
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (struct.pack("!H", 25) + b"\x16\xfe\xfd" + bytes(22), "no-stun-first"),
+        (struct.pack("!H", 20) + bytes(20), "no-stun-first"),
+        (struct.pack("!H", MAX_FRAME + 1), "frame-too-long"),
+        (struct.pack("!H", 20) + STUN + b"\xff\xff", "frame-too-long"),
+    ],
+)
+async def test_a_stranger_with_another_protocol_is_closed(pair, sent, reason):
+    passive, _, listener, _ = pair
+    reader, writer = await raw(listener)
+    writer.write(sent)
+    assert await ended(reader)
+    writer.close()
+    assert passive.sockets.dropped == {reason: 1}
+    assert len(passive.closed) == 1
+
+
+async def test_whoever_sent_a_check_may_be_silent_after_it(pair, monkeypatch):
+    monkeypatch.setattr(stream_connection, "FIRST_FRAME_TIMEOUT", 0.05)
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    await asyncio.sleep(0.1)
+    assert len(passive.sockets.connections) == 1
+
+
+async def test_the_connections_of_a_listener_are_bounded(pair):
+    passive, _, listener, _ = pair
+    opened = [await raw(listener) for _ in range(MAX_CONNECTIONS_PER_LISTENER + 1)]
+    assert await ended(opened[-1][0])
+    assert len(passive.sockets.connections) == MAX_CONNECTIONS_PER_LISTENER
+    assert passive.sockets.dropped == {"too-many-connections": 1}
+    opened[0][1].close()
+    await passive.until_closed()
+    reader, writer = await raw(listener)  # there is room again
+    writer.write(struct.pack("!H", 20) + STUN)
+    await passive.until_received(1)
+    for _, other in [*opened, (reader, writer)]:
+        other.close()
+
+
+async def test_the_connections_of_all_are_bounded(pair, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_CONNECTIONS", 1)
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    other = passive.sockets.listen(HOST)
+    active.send(base, other, STUN)
+    assert active.sockets.dropped == {"too-many-connections": 1}
+    with pytest.raises(LocalError):
+        active.sockets.connect_turn(HOST, other)
+    reader, writer = await raw(other)
+    assert await ended(reader)
+    writer.close()
+    assert passive.sockets.dropped == {"too-many-connections": 1}
+
+
+async def test_local_addresses_are_bounded(make_side):
+    sockets = make_side().sockets
+    for _ in range(MAX_LISTENERS):
+        sockets.listen(HOST)
+    with pytest.raises(LocalError):
+        sockets.listen(HOST)
+
+
+async def test_a_frame_that_is_too_long_is_not_sent(pair):
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN, bytes(MAX_FRAME + 1), b"next")
+    await passive.until_received(2)
+    assert passive.payloads == [STUN, b"next"]
+    assert active.sockets.dropped == {"frame-too-long": 1}
+
+
+@pytest.fixture
+async def stuck(make_side):
+    """A side whose connection is accepted but not read, and that connection."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    server.bind((HOST, 0))
+    server.listen()
+    side = make_side()
+    base, remote = side.sockets.add_active(HOST), Address(*server.getsockname(), "tcp")
+    side.send(base, remote, STUN)
+    accepted, _ = server.accept()
+    server.close()
+    await asyncio.sleep(0.01)
+    yield side, base, remote, accepted
+    accepted.close()
+
+
+def frames_of(sock, count):
+    """Read so many frames, blocking."""
+    deframer, frames = FrameDeframer(), []
+    sock.settimeout(5)
+    while len(frames) < count:
+        frames += deframer.push(sock.recv(65536))
+    return frames
+
+
+async def test_a_slow_connection_drops_the_oldest_live_frames_whole_and_keeps_stun(stuck):
+    side, base, remote, accepted = stuck
+    count = 2000
+    for n in range(count):
+        side.send(base, remote, DTLS + n.to_bytes(2, "big") + bytes(995), *([STUN] if n % 20 == 0 else []))
+    dropped = side.sockets.dropped["stream-full"]
+    assert dropped > 100
+    assert side.sockets._connections[base, remote]._bytes_waiting <= MAX_QUEUED
+    expected = 1 + count + count // 20 - dropped
+    frames = await asyncio.get_running_loop().run_in_executor(None, frames_of, accepted, expected)
+    assert len(frames) == expected
+    assert frames.count(STUN) == 1 + count // 20
+    numbers = [int.from_bytes(frame[3:5], "big") for frame in frames if frame != STUN]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == count - 1
+    assert not side.closed
+
+
+async def test_a_connection_that_is_stuck_with_stun_is_closed(stuck):
+    side, base, remote, _ = stuck
+    for _ in range(10 * MAX_QUEUED // len(BIG_STUN)):
+        if not side.sockets.connections:
+            break
+        side.send(base, remote, BIG_STUN)
+    await side.until_closed()
+    assert side.sockets.dropped["stream-stuck"] == 1
+
+
+async def test_disconnecting_and_removing_are_silent_here_and_heard_there(pair):
+    passive, active, listener, base = pair
+    active.send(base, listener, STUN)
+    await passive.until_received(1)
+    active.sockets.disconnect(base, listener)
+    active.sockets.disconnect(base, listener)
+    await passive.until_closed()
+    active.send(base, listener, STUN)  # a new connection
+    await passive.until_received(2)
+    assert passive.received[0].remote != passive.received[1].remote
+    assert passive.sockets.knows(listener)
+    passive.sockets.remove(listener)
+    assert not passive.sockets.knows(listener)
+    await active.until_closed()
+    active.sockets.remove(base)
+    active.send(base, listener, STUN)
+    assert active.sockets.dropped["no-connection"] == 1
+    assert len(passive.closed) == len(active.closed) == 1
+
+
+async def test_a_closed_one_refuses(make_side):
+    side = make_side()
+    base = side.sockets.add_active(HOST)
+    side.sockets.close()
+    side.send(base, Address(HOST, 9, "tcp"), STUN)
+    assert side.sockets.dropped == {"no-connection": 1}
+    for call in (
+        lambda: side.sockets.listen(HOST),
+        lambda: side.sockets.add_active(HOST),
+        lambda: side.sockets.connect_turn(HOST, Address(HOST, 9, "tcp")),
+    ):
+        with pytest.raises(LocalError):
+            call()
+
+
+async def test_an_address_that_is_not_ours_is_an_os_error(make_side):
+    sockets = make_side().sockets
+    with pytest.raises(OSError, match="assign"):
+        sockets.listen("192.0.2.200")
+    with pytest.raises(OSError, match="assign"):
+        sockets.connect_turn("192.0.2.200", Address(HOST, 9, "tcp"))
+
+
+async def test_a_port_can_be_asked_for(make_side):
+    sockets = make_side().sockets
+    port = sockets.listen(HOST).port
+    sockets.remove(Address(HOST, port, "tcp"))
+    assert sockets.listen(HOST, port) == Address(HOST, port, "tcp")
+
+
+async def test_without_file_descriptors_accepting_pauses(pair, monkeypatch):
+    monkeypatch.setattr(streams, "ACCEPT_PAUSE", 0.05)
+    passive, active, listener, base = pair
+    entry = passive.sockets._listeners[listener]
+
+    class Exhausted:
+        def __init__(self, real):
+            self.real = real
+
+        def accept(self):
+            raise OSError(errno.EMFILE, "too many open files")
+
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+    real = entry._sock
+    entry._sock = Exhausted(real)
+    active.send(base, listener, STUN)
+    await asyncio.sleep(0.02)
+    assert passive.sockets.dropped == {"EMFILE": 1}
+    entry._sock = real
+    await passive.until_received(1)
+    assert passive.sockets.dropped == {"EMFILE": 1}
+
+
+async def test_close_frees_what_waits_for_file_descriptors(pair, monkeypatch):
+    passive, _, listener, _ = pair
+    entry = passive.sockets._listeners[listener]
+    entry._pause = asyncio.get_running_loop().call_later(60, entry._resume)
+    passive.sockets.close()
+    assert entry._pause.cancelled()
+
+
+# -- TURN ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def credentials(tmp_path_factory):
+    """PEM files of a certificate for NAME that signs itself, and of its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, NAME)])
+    names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address(HOST))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+class Server:
+    """Sends back what it gets, over TCP or TLS."""
+
+    def __init__(self):
+        self.writers = []
+
+    async def _serve(self, reader, writer):
+        self.writers.append(writer)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    @contextlib.asynccontextmanager
+    async def running(self, credentials=None):
+        context = None
+        if credentials:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*credentials)
+        server = await asyncio.start_server(self._serve, HOST, ssl=context)
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # handshakes that fail on purpose
+        try:
+            yield Address(*server.sockets[0].getsockname(), "tcp")
+        finally:
+            server.close()
+            for writer in self.writers:
+                writer.close()
+            for _ in range(3):
+                await asyncio.sleep(0.01)
+
+
+def channel_data(number, payload):
+    return struct.pack("!HH", number, len(payload)) + payload
+
+
+FRAMES = [STUN, channel_data(0x4000, bytes(1200)), channel_data(0x4001, b"12345") + bytes(3), BIG_STUN]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_turn_messages_go_both_ways(make_side, credentials, tls):
+    async with Server().running(credentials if tls else None) as server:
+        side = make_side(ca_file=credentials[0])
+        local = side.sockets.connect_turn(HOST, server, NAME if tls else None)
+        assert local.transport == "tcp"
+        assert local.port not in {0, 9}
+        payloads = FRAMES * 20
+        side.send(local, server, *payloads)
+        await side.until_received(len(payloads))
+        unpadded = [FRAMES[0], FRAMES[1], FRAMES[2][:-3], FRAMES[3]] * 20
+        assert side.payloads == unpadded
+        assert {(d.remote, d.local) for d in side.received} == {(server, local)}
+        side.sockets.close()
+        assert not side.sockets.dropped
+
+
+async def test_tls_to_an_address_instead_of_a_name(make_side, credentials):
+    async with Server().running(credentials) as server:
+        side = make_side(ca_file=credentials[0])
+        local = side.sockets.connect_turn(HOST, server, HOST)
+        side.send(local, server, STUN)
+        await side.until_received(1)
+        assert side.payloads == [STUN]
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({}, NAME), ({"ca": True}, "other.example")], ids=["unknown authority", "another name"]
+)
+async def test_a_certificate_that_is_not_the_servers_is_refused(make_side, credentials, options, name):
+    async with Server().running(credentials) as server:
+        side = make_side(ca_file=credentials[0] if options else None)
+        local = side.sockets.connect_turn(HOST, server, name)
+        side.send(local, server, STUN)
+        await side.until_closed()
+        assert side.closed == [(local, server)]
+        assert side.sockets.dropped == {"certificate-refused": 1}
+
+
+async def test_verification_can_be_turned_off(make_side, credentials):
+    async with Server().running(credentials) as server:
+        side = make_side(verify=False)
+        local = side.sockets.connect_turn(HOST, server, "other.example")
+        side.send(local, server, STUN)
+        await side.until_received(1)
+        assert side.payloads == [STUN]
+
+
+async def test_a_server_without_tls(make_side):
+    async with Server().running() as server:
+        side = make_side()
+        local = side.sockets.connect_turn(HOST, server, NAME)
+        await side.until_closed()
+        assert side.closed == [(local, server)]
+        assert side.sockets.dropped == {"tls-failed": 1}
+
+
+async def test_a_server_that_never_finishes_the_handshake(make_side, monkeypatch):
+    monkeypatch.setattr(stream_connection, "CONNECT_TIMEOUT", 0.1)
+    with socket.socket() as silent:
+        silent.bind((HOST, 0))
+        silent.listen()
+        side = make_side()
+        side.sockets.connect_turn(HOST, Address(*silent.getsockname(), "tcp"), NAME)
+        await side.until_closed()
+    assert side.sockets.dropped == {"connect-timeout": 1}
+
+
+async def test_a_tls_server_that_ends(make_side, credentials):
+    echo = Server()
+    async with echo.running(credentials) as server:
+        side = make_side(ca_file=credentials[0])
+        local = side.sockets.connect_turn(HOST, server, NAME)
+        side.send(local, server, STUN)
+        await side.until_received(1)
+        echo.writers[0].close()
+        await side.until_closed()
+        assert side.closed == [(local, server)]
+        assert side.sockets.dropped == {"ended": 1}
+
+
+async def test_a_file_of_authorities_that_is_not_there(make_side, tmp_path):
+    side = make_side(ca_file=str(tmp_path / "nothing.pem"))
+    with pytest.raises(OSError, match="No such file"):
+        side.sockets.connect_turn(HOST, Address(HOST, 9, "tcp"), NAME)
+
+
+async def test_a_server_that_sends_something_else_is_closed(make_side):
+    async def babble(reader, writer):
+        writer.write(b"\xffHTTP/1.1 400")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(babble, HOST)
+    side = make_side()
+    side.sockets.connect_turn(HOST, Address(*server.sockets[0].getsockname(), "tcp"))
+    await side.until_closed()
+    assert side.sockets.dropped == {"not-stun": 1}
+    server.close()
+
+
+async def test_what_a_relay_carries_may_be_dropped_and_its_requests_not(make_side):
+    async with Server().running() as server:
+        side = make_side()
+        local = side.sockets.connect_turn(HOST, server)
+        connection = side.sockets._connections[local, server]
+        assert connection._is_live(channel_data(0x4000, b""))
+        assert connection._is_live(b"\0\x16\0\0")
+        assert not connection._is_live(b"\0\x03\0\0")
+
+
+def descriptors():
+    return set(Path("/dev/fd").iterdir())
+
+
+async def test_no_descriptor_is_left_open(make_side, credentials):
+    before = descriptors()
+    async with Server().running(credentials) as server:
+        side, other = make_side(ca_file=credentials[0]), make_side()
+        local = side.sockets.connect_turn(HOST, server, NAME)
+        side.send(local, server, STUN)
+        side.send(side.sockets.add_active(HOST), other.sockets.listen(HOST), STUN)
+        await side.until_received(1)
+        await other.until_received(1)
+        side.sockets.close()
+        other.sockets.close()
+    await asyncio.sleep(0.05)
+    assert descriptors() <= before
+
+
+# -- frames ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=10), st.data())
+def test_frames_survive_any_cutting(frames, data):
+    wire = b"".join(struct.pack("!H", len(frame)) + frame for frame in frames)
+    deframer, found = FrameDeframer(), []
+    while wire:
+        size = data.draw(st.integers(1, len(wire)))
+        found += deframer.push(wire[:size])
+        wire = wire[size:]
+    assert found == frames
+    assert deframer.buffered == 0
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_noise_is_bounded_and_raises_nothing_else(pieces):
+    deframer = FrameDeframer()
+    for piece in pieces:
+        try:
+            deframer.push(piece)
+        except ParseError:
+            return
+        assert deframer.buffered <= MAX_FRAME + 2
+
+
+def test_empty_frames_are_left_out():
+    assert FrameDeframer().push(b"\0\0\0\1x\0\0") == [b"x"]
