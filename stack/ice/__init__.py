@@ -1,14 +1,14 @@
 """Interactive Connectivity Establishment: find a path between two hosts, choose it, keep it alive.
 
-RFC 8445, 8838, 8863, 7675. What is implemented, and an example, is in docs/layers/ice.md.
+RFC 8445, 8838, 8863, 7675, 6544, 8421. What is implemented, and an example, is in docs/layers/ice.md.
 """
 
 from .agent import Agent
 from .candidate import Candidate, Parameters, candidate_priority, pair_priority
 from .checklist import Pair, PairState
 from .checks import MAX_CHECKS
-from .config import MAX_LOCAL_CANDIDATES, MAX_OUTGOING, MAX_STUN_SERVERS, Config
-from .connectivity import MAX_EARLY_CHECKS, MAX_PATHS
+from .config import MAX_LOCAL_CANDIDATES, MAX_OUTGOING, MAX_PATHS, MAX_STUN_SERVERS, Config
+from .connectivity import MAX_EARLY_CHECKS
 from .events import (
     CandidateGathered,
     CandidateRemoved,
@@ -23,11 +23,16 @@ from .events import (
     State,
     StateChanged,
 )
+from .preferences import local_preferences
+from .resolution import MAX_CANDIDATES_PER_NAME, MAX_NAMES
+from .statistics import CandidateStatistics, PairStatistics, Statistics, explain
 
 __all__ = [
+    "MAX_CANDIDATES_PER_NAME",
     "MAX_CHECKS",
     "MAX_EARLY_CHECKS",
     "MAX_LOCAL_CANDIDATES",
+    "MAX_NAMES",
     "MAX_OUTGOING",
     "MAX_PATHS",
     "MAX_STUN_SERVERS",
@@ -35,6 +40,7 @@ __all__ = [
     "Candidate",
     "CandidateGathered",
     "CandidateRemoved",
+    "CandidateStatistics",
     "Closed",
     "Config",
     "Event",
@@ -42,6 +48,7 @@ __all__ = [
     "Pair",
     "PairSelected",
     "PairState",
+    "PairStatistics",
     "PairValidated",
     "Parameters",
     "ResolutionRequested",
@@ -49,6 +56,9 @@ __all__ = [
     "RoleChanged",
     "State",
     "StateChanged",
+    "Statistics",
     "candidate_priority",
+    "explain",
+    "local_preferences",
     "pair_priority",
 ]

@@ -1,10 +1,9 @@
 """Candidate pairs and the order in which they are checked: RFC 8445 section 6.1."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from ..core import Address
 from .candidate import Candidate, pair_priority
@@ -19,9 +18,6 @@ class PairState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
-
-MAX_BACKUPS: Final = 4
-"""Pairs that are kept working beside the nominated one: a second network of each side, and a relay."""
 
 _UNFINISHED = frozenset({PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS})
 _RTT_WEIGHT = 0.125  # of a new sample: RFC 6298 section 2
@@ -50,18 +46,18 @@ class Pair:
         valid: A check succeeded, and none that matters has failed since.
         nominated: It was chosen for data.
         nomination_requested: The controlling side wants it; decided when the check succeeds.
+        nomination_value: NOMINATION of that request, 0 without.
         use_candidate_at: When the controlling side asked for it last.
         rtt: Smoothed round-trip time in seconds, None before the first sample.
         responded_at: When the last valid response came.
+        formed_at: When the pair was made.
+        checked_at: When the first check left.
+        validated_at: When the first valid response came.
+        nominated_at: When it was nominated last.
         requests_sent: Binding requests, with retransmissions.
         responses_received: Valid success responses.
         requests_received: Authenticated Binding requests.
         responses_sent: Success responses.
-        network_cost: Of the local network, 0..999; less is better.
-        created_at: When it was formed.
-        checked_at: When it was checked first.
-        validated_at: When a check succeeded first.
-        nominated_at: When it was nominated first.
     """
 
     base: Candidate
@@ -76,18 +72,18 @@ class Pair:
     valid: bool = False
     nominated: bool = False
     nomination_requested: bool = False
+    nomination_value: int = 0
     use_candidate_at: float = float("-inf")
     rtt: float | None = None
     responded_at: float = float("-inf")
+    formed_at: float | None = None
+    checked_at: float | None = None
+    validated_at: float | None = None
+    nominated_at: float | None = None
     requests_sent: int = 0
     responses_received: int = 0
     requests_received: int = 0
     responses_sent: int = 0
-    network_cost: int = 0
-    created_at: float | None = None
-    checked_at: float | None = None
-    validated_at: float | None = None
-    nominated_at: float | None = None
 
     def __post_init__(self) -> None:
         self.local = self.base.address
@@ -98,6 +94,11 @@ class Pair:
     def foundation(self) -> tuple[str, str]:
         """Foundations of both candidates: RFC 8445 section 6.1.2.6."""
         return self.base.foundation, self.remote_candidate.foundation
+
+    @property
+    def finished(self) -> bool:
+        """Whether its check has a result."""
+        return self.state not in _UNFINISHED
 
     def update_priority(self, *, controlling: bool) -> None:
         """Compute the priority for this role."""
@@ -209,33 +210,31 @@ class Checklist:
         """Tell whether a pair of higher priority has no result yet."""
         return any(pair.priority > priority and pair.state in _UNFINISHED for pair in self._pairs.values())
 
-    def best_valid(self, since: float) -> Pair | None:
-        """Return the valid pair of highest priority that has responded after `since`."""
-        valid = (pair for pair in self._pairs.values() if pair.valid and pair.responded_at > since)
+    def best_valid(self, since: float, *, but: Pair | None = None) -> Pair | None:
+        """Return the valid pair of highest priority that has responded after `since`, other than `but`."""
+        valid = (p for p in self._pairs.values() if p.valid and p.responded_at > since and p is not but)
         return max(valid, key=lambda pair: pair.priority, default=None)
 
-    def conclude(self, nominated: Pair) -> list[Pair]:
-        """Stop checking, but for a few pairs that may take over, and return the pairs taken out.
+    def trim(self, used: Sequence[Pair], spares: int) -> list[Pair]:
+        """Keep the pairs in use and a few spares for when they break, and return the pairs taken out.
 
-        Source: RFC 8445 section 8.1.2.
+        Spares are as many valid pairs, and as many not yet checked, as `spares` says: first those that have neither
+        an end nor the other in common with what is kept already, then the ones of highest priority.
         """
-        backups = self._backups(nominated)
-        gone = [pair for pair in self._pairs.values() if not pair.valid and pair not in backups]
+        # Deviates: RFC 8445 section 8.1.2 keeps none; a dead path could then be replaced by signalling only.
+        keep = list(used)
+        others = [pair for pair in self._pairs.values() if pair not in used]
+        valid = [pair for pair in others if pair.valid]
+        unfinished = [pair for pair in others if not pair.valid and not pair.finished]
+        failed = [pair for pair in others if not pair.valid and pair.finished]
+        hosts = {host for pair in used for host in (pair.base.host, pair.remote.host)}
+        for group, room in ((valid, spares), (unfinished, spares), (failed, spares - len(valid))):
+            for _ in range(min(room, len(group))):
+                best = max(group, key=lambda p: ((p.base.host not in hosts) + (p.remote.host not in hosts), p.priority))
+                group.remove(best)
+                keep.append(best)
+                hosts |= {best.base.host, best.remote.host}
+        gone = [pair for pair in self._pairs.values() if pair not in keep]
         for pair in gone:
             self.remove(pair)
-        for pair in backups:
-            if pair.state is PairState.FROZEN:
-                pair.state = PairState.WAITING
         return gone
-
-    def _backups(self, nominated: Pair) -> list[Pair]:
-        """Return the best pairs that share as little as can be with the nominated one and with each other."""
-        ends = {nominated.local.host, nominated.remote.host}
-        chosen: list[Pair] = []
-        for pair in sorted(self._pairs.values(), key=lambda pair: -pair.priority):
-            if len(chosen) == MAX_BACKUPS:
-                break
-            if pair is not nominated and not ends.issuperset(found := {pair.local.host, pair.remote.host}):
-                ends |= found
-                chosen.append(pair)
-        return chosen

@@ -7,11 +7,10 @@ from ..core import Datagram, Timers
 from ..stun import BINDING, Class, Message, Retransmission
 from .candidate import candidate_priority
 from .checklist import Pair
+from .nomination import put_nomination
 
 MAX_CHECKS: Final = 256
 """Checks waiting for a response. Each pair has one that is retransmitted; the rest are cancelled or consent checks."""
-
-NOMINATION: Final = 0xC001  # draft-thatcher-ice-renomination section 4; the number that browsers use
 
 _CHECK_RC = 9  # 100 ms doubled: the ninth leaves after 25.5 s, which covers the same 39.5 s as RFC 8489's seven
 
@@ -27,8 +26,7 @@ class Check:
         schedule: When it is sent again or given up.
         controlling: Role at the time.
         use_candidate: Whether it nominates.
-        consent: Whether it only keeps consent fresh.
-        probe: Whether it only finds out if the pair works now; no answer proves nothing.
+        once: Whether it is sent once only, and the lack of a response means nothing by itself: RFC 7675 section 5.1.
         cancelled: A response still counts, the lack of one does not: RFC 8445 section 7.3.1.4.
     """
 
@@ -38,14 +36,8 @@ class Check:
     schedule: Retransmission
     controlling: bool
     use_candidate: bool
-    consent: bool = False
-    probe: bool = False
+    once: bool = False
     cancelled: bool = False
-
-    @property
-    def once(self) -> bool:
-        """Whether it is sent once only, and no answer to it is no verdict on the pair."""
-        return self.consent or self.probe
 
     def datagram(self) -> Datagram:
         """Return one more transmission."""
@@ -60,29 +52,19 @@ def build_request(
     *,
     controlling: bool,
     use_candidate: bool,
-    nomination: int | None = None,
+    nomination: int = 0,
 ) -> bytes:
-    """Return a Binding request for a check: RFC 8445 sections 7.1 and 7.2.2.
-
-    Args:
-        pair: What is checked.
-        transaction_id: 12 bytes.
-        tie_breaker: Ours.
-        controlling: Our role.
-        use_candidate: Whether it nominates.
-        nomination: Number of the nomination, if the other side understands it.
-    """
-    base = pair.base
+    """Return a Binding request for a check: RFC 8445 sections 7.1 and 7.2.2."""
     message = Message(
         BINDING,
         Class.REQUEST,
         transaction_id,
         username=pair.username,
-        priority=candidate_priority("prflx", base.local_preference, transport=base.transport),
+        priority=candidate_priority("prflx", pair.base.local_preference, transport=pair.base.transport),
         use_candidate=use_candidate,
     )
-    if use_candidate and nomination is not None:
-        message.attributes[NOMINATION] = nomination.to_bytes(4, "big")
+    if nomination:
+        put_nomination(message, nomination)
     if controlling:
         message.ice_controlling = tie_breaker
     else:
@@ -128,8 +110,8 @@ class Checks:
                 check.cancelled = True
                 self._timers.set(check.transaction_id, check.schedule.end)
 
-    def drop(self, pair: Pair) -> None:
-        """Stop waiting for anything on a pair that is gone."""
+    def forget_pair(self, pair: Pair) -> None:
+        """Forget all checks on a pair."""
         for check in [check for check in self._checks.values() if check.pair is pair]:
             self.remove(check)
 
@@ -157,6 +139,11 @@ class Checks:
         return check, False
 
 
-def check_schedule(now: float, rto: float, timeout: float, *, once: bool = False) -> Retransmission:
-    """Return the retransmission schedule of a connectivity check; over TCP it is sent once (RFC 6544 section 7.1)."""
-    return Retransmission(now, rto, 1 if once else _CHECK_RC, timeout)
+def check_schedule(now: float, rto: float, timeout: float) -> Retransmission:
+    """Return the retransmission schedule of a connectivity check."""
+    return Retransmission(now, rto, _CHECK_RC, timeout)
+
+
+def single_schedule(now: float, timeout: float) -> Retransmission:
+    """Return the schedule of what is sent once: consent checks, and all checks over TCP (RFC 6544 section 7.1)."""
+    return Retransmission(now, timeout, 1, timeout)

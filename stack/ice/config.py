@@ -10,8 +10,12 @@ MAX_LOCAL_CANDIDATES: Final = 64
 """Host, reflexive and relayed candidates of one agent: more interfaces than that is a mistake."""
 MAX_STUN_SERVERS: Final = 8
 """Servers asked from every host candidate; browsers warn above five."""
-MAX_UNRESOLVED: Final = 16
-"""Remote candidates with a name that wait for its address: some browsers' worth of interfaces."""
+MAX_PATHS: Final = 256
+"""Paths that data is accepted from. Only the authenticated peer can add one; NAT rebinding adds one each."""
+DEFAULT_PACING: Final = 0.05
+"""Ta of a side that proposes none: RFC 8445 section 14.2."""
+MIN_PACING: Final = 0.005
+"""The least Ta: RFC 8445 appendix B.1."""
 MAX_OUTGOING: Final = 512
 """Datagrams waiting to be drained. A shell drains after every batch it reads, and batches are smaller than this."""
 
@@ -21,7 +25,8 @@ class Config:
     """Numbers of an agent; all times in seconds.
 
     Args:
-        pacing_interval: Ta, between two new transactions: RFC 8445 section 14.2 says 0.05, and at least 0.005.
+        pacing_interval: Ta, between two new transactions, at least 0.005. The larger one of both sides counts, and a
+            side that proposes none has 0.05: RFC 8445 section 14.2.
         rto: Initial retransmission timeout of connectivity checks.
         check_timeout: When a check is given up.
         gathering_rto: Initial retransmission timeout of queries to STUN servers: RFC 8445 section 14.3.
@@ -31,18 +36,20 @@ class Config:
         disconnected_after: How long nothing may be heard after a consent check before the state is `disconnected`.
         pac_timeout: How long the agent waits before it may fail: RFC 8863 section 4.
         nomination_wait: How long nomination waits at most for a better pair than the first valid one.
-        backup_interval: Period of checks on pairs that may take over from the selected one.
         max_pairs: Pairs in the checklist: RFC 8445 section 6.1.2.5.
         max_remote_candidates: Remote candidates, signalled and peer-reflexive.
-        lite: Answer checks and send none: RFC 8445 section 2.5.
-        renomination: Offer to renominate (draft-thatcher-ice-renomination).
         allow_loopback: Pair with remote loopback addresses even when no local address is one.
+        spare_pairs: Pairs kept in reserve for when the selected one breaks.
+        spare_interval: Basic period of checks on them, randomised by 0.8 to 1.2. Two of three fit into the time that
+            consent is good for, so that data may go there at once.
+        lite: Be a lite implementation, for hosts with public addresses: RFC 8445 section 2.5.
+        renomination: Move to a better pair by nominating anew, with peers that know the ice-option `renomination`.
 
     Raises:
-        LocalError: A time or a limit is not positive.
+        LocalError: A time or a limit is not positive, or the pacing is too fast.
     """
 
-    pacing_interval: float = 0.05
+    pacing_interval: float = DEFAULT_PACING
     # Deviates: RFC 8445 section 14.3 has 500 ms at least. A lost check would then cost half a second of every call
     # setup; with 100 ms a lost datagram costs one round trip of a usual path, for one needless datagram on slow ones.
     rto: float = 0.1
@@ -54,10 +61,11 @@ class Config:
     disconnected_after: float = 5.0
     pac_timeout: float = 39.5
     nomination_wait: float = 0.1
-    backup_interval: float = 10.0
     max_pairs: int = 100
     max_remote_candidates: int = 64
     allow_loopback: bool = False
+    spare_pairs: int = 3
+    spare_interval: float = 10.0
     lite: bool = False
     renomination: bool = False
 
@@ -73,8 +81,12 @@ class Config:
             "disconnected_after",
             "pac_timeout",
             "nomination_wait",
-            "backup_interval",
+            "spare_interval",
         ):
             check_seconds(name, getattr(self, name))
+        if self.pacing_interval < MIN_PACING:
+            raise LocalError("a pacing of less than 5 ms")
+        if self.spare_pairs < 0:
+            raise LocalError("spare_pairs must not be negative")
         if self.max_pairs < 1 or self.max_remote_candidates < 1:
             raise LocalError("max_pairs and max_remote_candidates must be positive")

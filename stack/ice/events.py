@@ -10,41 +10,35 @@ State: TypeAlias = Literal["new", "checking", "connected", "completed", "disconn
 """W3C's RTCIceTransportState.
 
 `connected` from the first valid pair on; `completed` once a pair is nominated and both sides said that no more
-candidates come; `disconnected` while consent checks stay unanswered; `failed` until `restart`.
+candidates come; `disconnected` while consent checks stay unanswered, or the path is lost and others are tried;
+`failed` until `restart`.
 """
 
 
 @dataclass(slots=True)
 class CandidateGathered:
-    """A local candidate is known and can be signalled."""
+    """A local candidate is known and can be signalled, as it is here."""
 
     candidate: Candidate
 
 
 @dataclass(slots=True)
 class CandidateRemoved:
-    """A local candidate is gone, with the socket or the allocation that it was."""
+    """A candidate that was reported as gathered is no longer good: its socket or allocation is gone."""
 
     candidate: Candidate
 
 
 @dataclass(slots=True)
+class GatheringCompleted:
+    """No more local candidates come, until `restart` or a late address."""
+
+
+@dataclass(slots=True)
 class ResolutionRequested:
-    """A remote candidate has a name: answer with `name_resolved`."""
+    """The address of an mDNS name is wanted; answer with `Agent.name_resolved`."""
 
     name: str
-
-
-@dataclass(slots=True)
-class RestartNeeded:
-    """No path is left, and only new candidates of both sides could help: signal a restart. Once per outage."""
-
-    reason: str
-
-
-@dataclass(slots=True)
-class GatheringCompleted:
-    """No more local candidates come, until `restart`."""
 
 
 @dataclass(slots=True)
@@ -63,7 +57,7 @@ class PairSelected:
 
 @dataclass(slots=True)
 class RoleChanged:
-    """A role conflict made this agent take the other role."""
+    """A role conflict, or that one side is lite, made this agent take the other role."""
 
     controlling: bool
 
@@ -76,6 +70,17 @@ class StateChanged:
 
 
 @dataclass(slots=True)
+class RestartNeeded:
+    """The path is lost or nearly so, and only new candidates could help; at most once in each outage.
+
+    Args:
+        reason: `no-valid-pair`, or `consent-expiring` when half of the time is over after which consent is lost.
+    """
+
+    reason: str
+
+
+@dataclass(slots=True)
 class Closed:
     """The agent is closed; the last event."""
 
@@ -85,10 +90,10 @@ Event: TypeAlias = (
     | CandidateRemoved
     | GatheringCompleted
     | ResolutionRequested
-    | RestartNeeded
     | PairValidated
     | PairSelected
     | RoleChanged
     | StateChanged
+    | RestartNeeded
     | Closed
 )

@@ -76,12 +76,13 @@ class Gatherer:
 
     def remove_base(self, base: Candidate) -> None:
         """Ask nobody from this host candidate any more."""
-        if base in self._bases:
-            self._bases.remove(base)
-        self._pending = deque(entry for entry in self._pending if entry[0] is not base)
-        for transaction_id in [key for key, query in self._queries.items() if query.base is base]:
-            del self._queries[transaction_id]
+        if base not in self._bases:
+            return
+        self._bases.remove(base)
+        self._pending = deque(item for item in self._pending if item[0] is not base)
+        for transaction_id in [tid for tid, query in self._queries.items() if query.base is base]:
             self._timers.cancel(transaction_id)
+            del self._queries[transaction_id]
         self._mapped = {key: query for key, query in self._mapped.items() if query.base is not base}
 
     def restart(self) -> None:

@@ -1,7 +1,7 @@
-"""Noticing within a fraction of a second that a path went dark, without traffic of our own while all is well.
+"""How soon a path is noticed to be dark: nothing comes back although something was sent.
 
-While we send, something comes back: acknowledgements, reports, media. When nothing did for some round trips, or a
-consent check stays unanswered, the selected pair is probed, and the others with it; what answers takes over.
+There are two signs: a consent check that is not answered in time, and data that leaves while nothing arrives. Either
+starts probing: the selected pair first, a little later the spare ones too. What answers decides.
 """
 
 from typing import Final
@@ -9,88 +9,97 @@ from typing import Final
 from ..core import Timers
 
 SILENCE: Final = "silence"
+UNANSWERED: Final = "unanswered"
 PROBE: Final = "probe"
 
-MINIMUM_SILENCE: Final = 0.3
-"""Seconds: receivers may delay acknowledgements by 0.2 s (RFC 9260 section 6.2), and radio links stall for moments."""
-MAXIMUM_SILENCE: Final = 1.0
-_SILENT_RTTS: Final = 3
-MINIMUM_WAIT: Final = 0.25
-"""Seconds that the selected pair has for an answer to a probe, at least; the same at most for a new round, doubled."""
-MAXIMUM_WAIT: Final = 2.0
-_WAIT_RTTS: Final = 2
-PROBES: Final = 3
-"""Probes on the selected pair in that time: all of them lost by chance is rare on a path that works."""
+# Silence of one-way media is broken by RTCP each second or so only: probing must stay cheap, and a switch within a
+# second of darkness leaves no more time than this at a round-trip time of 100 ms.
+_SILENCE_RTTS: Final = 3
+_SILENCE_MIN: Final = 0.3
+_ANSWER_RTTS: Final = 2
+_ANSWER_MIN: Final = 0.25
+_DARK_RTTS: Final = 2  # of probing without an answer: three probes at least were lost by then
+_DARK_MIN: Final = 0.2
+_FIRST_RTTS: Final = 1.2  # after the first probe, which mostly finds that all is well
+_PROBE_MIN: Final = 0.05  # between the others; half a round trip where that is more
+_PROBE_MAX: Final = 1.0
+_QUICK_PROBES: Final = 4  # the interval doubles afterwards
+_SPARES_FROM: Final = 2  # the probe with which the spare pairs are asked too
+_UNKNOWN_RTT: Final = 0.1
 
 
 class Liveness:
-    """When to doubt the selected pair, and the timing of the probes.
+    """Watches the selected pair.
 
     Args:
-        timers: Of the machine; the two names above are used.
+        timers: Of the machine; the three names above are used.
 
     Attributes:
-        heard_at: When something came over the selected pair.
-        probing: Whether probes are under way.
-        began: When this round of them began.
-        first: When the first round began.
+        suspected_at: When probing began, None while all is well.
+        waiting_since: When data left after which nothing has been heard yet.
     """
+
+    __slots__ = ("_by_silence", "_probes", "_timers", "suspected_at", "waiting_since")
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
-        self.heard_at = float("-inf")
-        self.probing = False
-        self.began = self.first = float("-inf")
-        self._silence = MINIMUM_SILENCE
-        self._wait = MINIMUM_WAIT
-        self._rounds = 0
-        self._left = 0
-        self._watching = False
+        self.suspected_at: float | None = None
+        self.waiting_since: float | None = None
+        self._by_silence = False
+        self._probes = 0
 
     def sent(self, now: float, rtt: float | None) -> None:
-        """Take note that data leaves now: something is to come back."""
-        if self._watching or self._rounds:
-            return
-        self._watching = True
-        self._silence = min(max(_SILENT_RTTS * (rtt or 0.0), MINIMUM_SILENCE), MAXIMUM_SILENCE)
-        self._timers.set(SILENCE, now + self._silence)
+        """Take note that data leaves, after which nothing was sent before an answer."""
+        self.waiting_since = now
+        self._timers.set_default(SILENCE, now + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN))
 
-    def doubtful(self, now: float) -> bool:
-        """Tell, when `SILENCE` is due, whether nothing was heard since data was sent."""
-        self._watching = False
-        return now - self.heard_at >= self._silence
+    def asked(self, now: float, rtt: float | None) -> None:
+        """Take note that a consent check leaves."""
+        if self.suspected_at is None:
+            self._timers.set_default(UNANSWERED, now + _window(rtt, _ANSWER_RTTS, _ANSWER_MIN))
 
-    def expect(self, now: float, rtt: float | None) -> None:
-        """Take note that a consent check leaves now: without an answer probes begin when `PROBE` is due."""
-        if not self._rounds:
-            self._timers.set_default(PROBE, now + _patience(rtt))
+    def is_silent(self, now: float, rtt: float | None) -> bool:
+        """Handle the timer `SILENCE`: tell whether nothing was heard for too long; else wait on if data was sent."""
+        if self.waiting_since is None:
+            return False
+        due = self.waiting_since + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN)
+        if now >= due:
+            return True
+        self._timers.set(SILENCE, due)
+        return False
 
-    def begin(self, now: float, rtt: float | None) -> None:
-        """Begin a round of probes; each one that nobody answers makes the next one longer."""
-        self._wait = min(_patience(rtt) * 2**self._rounds, MAXIMUM_WAIT)
-        if not self._rounds:
-            self.first = now
-        self._rounds += self._wait < MAXIMUM_WAIT or not self._rounds
-        self.probing = True
-        self.began = now
-        self._left = PROBES - 1
-        self._timers.set(PROBE, now + self._wait / PROBES)
+    def suspect(self, now: float, *, by_silence: bool) -> None:
+        """Begin to probe."""
+        self.suspected_at = now
+        self._by_silence = by_silence
+        self._probes = 0
+        self._timers.cancel(UNANSWERED)
 
-    def probe_again(self, now: float) -> bool:
-        """Tell, when `PROBE` is due in a round, whether the selected pair gets one more probe; if not it is over."""
-        self.probing = self._left > 0
-        self._left -= 1
-        if self.probing:
-            self._timers.set(PROBE, now + self._wait / PROBES)
-        return self.probing
+    def probed(self, now: float, rtt: float | None) -> bool:
+        """Take note that the selected pair is probed now; tell whether the spare ones are to be probed too."""
+        self._probes += 1
+        rtt = rtt or _UNKNOWN_RTT
+        interval = max(_PROBE_MIN, rtt * _FIRST_RTTS if self._probes == 1 else rtt / 2)
+        interval = min(interval * 2 ** max(0, self._probes - _QUICK_PROBES), max(interval, _PROBE_MAX))
+        self._timers.set(PROBE, now + interval)
+        return self._probes > _SPARES_FROM
 
-    def stop(self) -> None:
-        """Take note that the selected pair answers, or is another one."""
-        self.probing = self._watching = False
-        self._rounds = 0
-        self._timers.cancel(SILENCE)
-        self._timers.cancel(PROBE)
+    def is_dark(self, now: float, rtt: float | None) -> bool:
+        """Tell whether enough probes of the selected pair have found nobody."""
+        return self.suspected_at is not None and now - self.suspected_at >= _window(rtt, _DARK_RTTS, _DARK_MIN)
+
+    def heard(self) -> None:
+        """Take note that something has arrived on the selected pair: silence is over, not the lack of answers."""
+        self.waiting_since = None
+        if self.suspected_at is not None and self._by_silence:
+            self.calm()
+
+    def calm(self) -> None:
+        """Take note that the selected pair has answered, or that another one is selected."""
+        self.suspected_at = self.waiting_since = None
+        for name in (SILENCE, UNANSWERED, PROBE):
+            self._timers.cancel(name)
 
 
-def _patience(rtt: float | None) -> float:
-    return min(max(_WAIT_RTTS * (rtt or 0.0), MINIMUM_WAIT), MAXIMUM_WAIT)
+def _window(rtt: float | None, factor: float, minimum: float) -> float:
+    return max(minimum, factor * (rtt or _UNKNOWN_RTT))

@@ -5,7 +5,6 @@ from typing import Literal, TypeAlias
 
 from ..core import Address
 from ..stun import BINDING, Class, Message, error_response
-from .checks import NOMINATION
 
 
 @dataclass(slots=True)
@@ -17,13 +16,7 @@ class EarlyCheck:
     priority: int
     use_candidate: bool
     remote_ufrag: str
-    nomination: int | None = None
-
-
-def nomination_of(message: Message) -> int | None:
-    """Return the number of a nomination: draft-thatcher-ice-renomination section 4."""
-    value = message.attributes.get(NOMINATION)
-    return int.from_bytes(value[1:], "big") if isinstance(value, bytes) and len(value) == 4 else None
+    nomination: int = 0
 
 
 def authenticate(message: Message, passwords: dict[str, bytes]) -> tuple[int, str] | None:

@@ -4,17 +4,20 @@ import pytest
 
 from stack.core import Address, Datagram, LocalError
 from stack.ice import (
+    MAX_CANDIDATES_PER_NAME,
     MAX_CHECKS,
     MAX_EARLY_CHECKS,
     MAX_LOCAL_CANDIDATES,
+    MAX_NAMES,
     MAX_OUTGOING,
     MAX_PATHS,
     MAX_STUN_SERVERS,
     Parameters,
+    ResolutionRequested,
 )
 from stack.stun import BINDING, Class, Message
 
-from .support import STUN_SERVER, A, B, agent, deliver, host, request, sent
+from .support import STUN_SERVER, A, B, agent, answer_all, deliver, drain_events, host, request, sent
 
 REMOTE = Parameters("peer", "a password of the peer")
 
@@ -134,7 +137,53 @@ def outgoing():
     assert machine.dropped["outgoing-full"] == 4
 
 
+def relayed_candidates():
+    machine = agent()
+    for port in range(1, MAX_LOCAL_CANDIDATES + 1):
+        machine.add_relayed_address(Address("198.51.100.1", port), 0.0, base=A)
+    with pytest.raises(LocalError):
+        machine.add_relayed_address(Address("198.51.100.1", 60000), 0.0, base=A)
+    assert len({candidate.priority for candidate in machine.local_candidates}) == MAX_LOCAL_CANDIDATES
+
+
+def name(number):
+    return f"{number:08x}-0000-4000-8000-000000000000.local"
+
+
+def names():
+    machine = connecting()
+    for number in range(MAX_NAMES + 1):
+        machine.add_remote_candidate(host(Address(name(number), 5)), 0.0)
+    asked = [event.name for event in drain_events(machine) if isinstance(event, ResolutionRequested)]
+    assert asked == [name(number) for number in range(MAX_NAMES)]
+    assert machine.dropped == {"too-many-names": 1}
+
+
+def candidates_per_name():
+    machine = connecting()
+    for port in range(1, MAX_CANDIDATES_PER_NAME + 2):
+        machine.add_remote_candidate(host(Address(name(0), port)), 0.0)
+    assert machine.dropped == {"too-many-names": 1}
+    machine.name_resolved(name(0), ["10.0.0.2"], 0.0)
+    assert len(machine.remote_candidates) == MAX_CANDIDATES_PER_NAME
+
+
+def spare_pairs():
+    machine = connecting(spare_pairs=2)
+    for number in range(10):
+        machine.add_remote_candidate(host(remote(number), 100 + number, foundation=str(number)), 0.0)
+    answer_all(machine, 0.0, REMOTE.pwd.encode(), seconds=1.0)
+    assert machine.selected_pair.nominated
+    assert len(machine.pairs) <= 1 + 2 + 2  # valid ones, and not yet checked ones
+    answer_all(machine, 1.0, REMOTE.pwd.encode(), seconds=1.0)
+    assert len(machine.pairs) == 1 + 2
+
+
 LIMITS = {
+    "MAX_LOCAL_CANDIDATES-relayed": relayed_candidates,
+    "MAX_NAMES": names,
+    "MAX_CANDIDATES_PER_NAME": candidates_per_name,
+    "spare_pairs": spare_pairs,
     "MAX_LOCAL_CANDIDATES": local_candidates,
     "MAX_LOCAL_CANDIDATES-reflexive": reflexive_candidates,
     "MAX_STUN_SERVERS": stun_servers,

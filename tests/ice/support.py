@@ -176,3 +176,102 @@ class Network:
             for candidate in one.local_candidates:
                 if candidate.type != "prflx":
                     other.add_remote_candidate(candidate, self.now)
+
+
+DATA = b"\x80data"  # no STUN: its first byte is that of RTP
+
+
+class TwoPaths(Network):
+    """Two agents with two addresses each on two networks that do not touch, and data that flows both ways.
+
+    dark: (network, sender) of the directions that lose everything.
+    arrivals: for each side, when data came that it could take.
+    """
+
+    HOSTS = (("10.1.0.1", "10.2.0.1"), ("10.1.0.2", "10.2.0.2"))
+
+    def __init__(self, *, seed=1, delays=(0.05, 0.05), loss=0.0, costs=(0, 0), told=True, talkers=(0, 1), **config):
+        a, b = two(seed, **config)
+        super().__init__(a, b, loss=loss, seed=seed)
+        self.delays = list(delays)
+        self.dark = set()
+        self.talkers, self.told = set(talkers), told
+        self.arrivals = ([], [])
+        self.passes = self._passes
+        self.locals = [[Address(host, 1000 + side) for host in hosts] for side, hosts in enumerate(self.HOSTS)]
+        for machine, addresses in zip((a, b), self.locals, strict=True):
+            for address, cost in zip(addresses, costs, strict=True):
+                machine.add_local_address(address, self.now, network_cost=cost, interface=f"if{address.host[3]}")
+            machine.end_local_addresses(self.now)
+        self.signal()
+        for machine in (a, b):
+            machine.end_of_remote_candidates(self.now)
+
+    @staticmethod
+    def network_of(address):
+        return int(address.host[3]) - 1
+
+    @staticmethod
+    def side_of(address):
+        return int(address.host[-1]) - 1
+
+    def _passes(self, source, target):
+        same = self.network_of(source) == self.network_of(target)
+        return same and (self.network_of(source), self.side_of(source)) not in self.dark
+
+    def _carry(self, source, target, data):
+        self.delay = self.delays[self.network_of(target)]
+        super()._carry(source, target, data)
+
+    def _arrive(self, source, target, data):
+        side = self.side_of(target)
+        machine = self.agents[side]
+        if data != DATA:
+            machine.receive_datagram(Datagram(data, source, target), self.now)
+        elif machine.accepts(target, source):
+            self.arrivals[side].append(self.now)
+            machine.data_received(self.now, *((target, source) if self.told else ()))
+
+    def settle(self, seconds=15):
+        """Connect, and give the spare pairs time to be checked."""
+        assert self.run(lambda: all(machine.state == "completed" for machine in self.agents))
+        self.talk(seconds)
+        for side in self.events:
+            side.clear()
+        return self
+
+    def talk(self, seconds, until=None):
+        """Let data flow each 20 ms over whatever pair is selected."""
+        end = self.now + seconds
+        while self.now < end and not (until and until()):
+            for side in self.talkers:
+                machine = self.agents[side]
+                if (pair := machine.selected_pair) is not None:
+                    machine.data_sent(self.now)
+                    self._carry(pair.local, pair.remote, DATA)
+            self.run(lambda: False, seconds=0.02)
+
+    def gap(self, side, since):
+        """How long nothing came after `since`."""
+        times = [t for t in self.arrivals[side] if t > since]
+        return min(times) - since if times else float("inf")
+
+    def networks(self):
+        """Which network each side sends on."""
+        return [self.network_of(m.selected_pair.local) for m in self.agents if m.selected_pair]
+
+
+def answer_all(machine, now, key, *, deaf=(), seconds=0.5):
+    """Be a peer that answers each check at once, but for those to the addresses in `deaf`; return the time."""
+    end = now + seconds
+    while True:
+        for datagram in machine.datagrams_to_send(now):
+            message = Message.parse(datagram.data)
+            if message.message_class is Class.REQUEST and datagram.remote not in deaf:
+                answer = Message(BINDING, Class.SUCCESS, message.transaction_id, xor_mapped_address=datagram.local)
+                machine.receive_datagram(Datagram(answer.serialize(key=key), datagram.remote, datagram.local), now)
+        due = machine.next_timer()
+        if due is None or due > end:
+            return end
+        now = due
+        machine.handle_timer(now)

@@ -11,6 +11,7 @@ from stack.ice.candidate import (
     ip_of,
     is_unicast,
     reflexive_candidate,
+    why_unreachable,
     why_unusable,
 )
 from stack.testing import seeded_random_bytes
@@ -43,7 +44,7 @@ def test_foundations():
 
 def test_bases():
     base = host_candidate(Address("10.0.0.1", 1), 65535)
-    mapped = reflexive_candidate("srflx", Address("192.0.2.1", 2), base, "198.51.100.1")
+    mapped = reflexive_candidate("srflx", Address("192.0.2.1", 2), base, Address("198.51.100.1", 3478))
     assert base.base == base.address
     assert mapped.base == base.address
     assert mapped.address == Address("192.0.2.1", 2)
@@ -57,19 +58,21 @@ def test_bases():
         ({"transport": "UDP"}, None),
         ({"host": "2001:DB8::1"}, None),
         ({"component": 2}, "candidate-component"),
-        ({"transport": "TCP", "tcp_type": "active"}, None),
-        ({"transport": "tcp"}, "candidate-transport"),
+        ({"transport": "tcp", "tcp_type": "active"}, None),
+        ({"transport": "TCP", "tcp_type": "passive"}, None),
+        ({"transport": "tcp", "tcp_type": "so"}, "candidate-tcp-type"),
+        ({"transport": "tcp"}, "candidate-tcp-type"),
         ({"transport": "sctp"}, "candidate-transport"),
         ({"type": "magic"}, "candidate-type"),
-        ({"host": "6e3cfb4d-7a6c-4a5e-8c8c-0d6ad2ab7f68.local"}, None),
-        ({"host": "two.labels.local"}, "candidate-not-ip"),
-        ({"host": "example.org"}, "candidate-not-ip"),
+        ({"host": "printer.local"}, "candidate-not-ip"),
         ({"host": ""}, "candidate-not-ip"),
         ({"host": "0.0.0.0"}, "candidate-address"),
         ({"host": "::"}, "candidate-address"),
         ({"host": "224.0.0.251"}, "candidate-address"),
         ({"host": "ff02::1"}, "candidate-address"),
         ({"host": "255.255.255.255"}, "candidate-address"),
+        ({"host": "0.1.2.3"}, "candidate-address"),
+        ({"host": "250.1.2.3"}, "candidate-address"),
         ({"host": "::ffff:10.0.0.1"}, "candidate-address"),
         ({"port": 0}, "candidate-address"),
         ({"port": 65536}, "candidate-address"),
@@ -78,7 +81,8 @@ def test_bases():
     ],
 )
 def test_what_cannot_be_paired(changes, reason):
-    assert why_unusable(host(B, **changes)) == reason
+    candidate = host(B, **changes)
+    assert (why_unusable(candidate) or why_unreachable(candidate.host)) == reason
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,10 @@ def test_credentials_that_cannot_be(wrong):
         check_parameters(Parameters(*wrong))
 
 
-@pytest.mark.parametrize("wrong", [{"pacing_interval": 0}, {"rto": -1}, {"max_pairs": 0}, {"max_remote_candidates": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pacing_interval": 0.004}, {"spare_pairs": -1}, {"rto": -1}, {"max_pairs": 0}, {"max_remote_candidates": 0}],
+)
 def test_settings_that_cannot_be(wrong):
     with pytest.raises(LocalError):
         Config(**wrong)

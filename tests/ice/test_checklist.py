@@ -1,7 +1,7 @@
 from stack.core import Address
 from stack.ice import Pair, PairState
 from stack.ice.candidate import host_candidate
-from stack.ice.checklist import MAX_BACKUPS, Checklist
+from stack.ice.checklist import Checklist
 
 from .support import A, host
 
@@ -108,27 +108,16 @@ def test_the_best_valid_pair_must_have_answered_lately():
     assert checklist.best_valid(40.0) is None
 
 
-def test_conclusion_keeps_what_is_valid_and_a_few_that_may_take_over():
-    valid, *others = (pair(number) for number in range(1, MAX_BACKUPS + 4))
-    checklist = filled(valid, *others)
+def test_conclusion_keeps_what_is_valid():
+    valid, waiting = pair(1), pair(2)
+    checklist = filled(valid, waiting)
     valid.valid, valid.state = True, PairState.SUCCEEDED
-    for waiting in others:
-        checklist.trigger(waiting)
-    assert checklist.conclude(valid) == others[:2]  # of the lowest priority
-    assert set(checklist.pairs) == {valid, *others[2:]}
-    assert checklist.next_check() is others[2]
-
-
-def test_conclusion_drops_what_ends_where_the_nominated_pair_does():
-    valid, same = pair(1), pair(1, foundation="2")
-    same.remote = same.remote._replace(port=6000)
-    checklist = filled(valid, same)
-    valid.valid, valid.state = True, PairState.SUCCEEDED
-    checklist.trigger(same)
-    assert checklist.has_unfinished_above(0)
-    assert checklist.conclude(valid) == [same]
+    checklist.trigger(waiting)
+    assert checklist.has_unfinished_above(valid.priority)
+    assert checklist.unfinished() == 1
+    assert checklist.trim([valid], 0) == [waiting]
     assert checklist.next_check() is None
-    assert not checklist.has_unfinished_above(0)
+    assert not checklist.has_unfinished_above(valid.priority)
 
 
 def test_round_trip_times_are_smoothed():
