@@ -9,7 +9,14 @@ from ..peer import (
     SdpSyntaxError,
 )
 from .data_channel import RTCDataChannel
-from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCSessionDescription
+from .descriptions import (
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCIceCandidateError,
+    RTCIceServer,
+    RTCSessionDescription,
+)
+from .interfaces import AddressPolicy
 from .peer_connection import RTCPeerConnection
 from .rtp import RTCRtpCapabilities, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from .tracks import (
@@ -22,6 +29,7 @@ from .tracks import (
 )
 
 __all__ = [
+    "AddressPolicy",
     "EncodedFrame",
     "EncodedMediaTrack",
     "EncodedVideoTrack",
@@ -35,6 +43,7 @@ __all__ = [
     "RTCConfiguration",
     "RTCDataChannel",
     "RTCIceCandidate",
+    "RTCIceCandidateError",
     "RTCIceServer",
     "RTCPeerConnection",
     "RTCRtpCapabilities",

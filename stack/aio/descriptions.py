@@ -1,10 +1,12 @@
 """W3C dictionaries of the API: descriptions, candidates, configuration."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .. import sdp
 from ..core import ParseError
 from ..peer import SdpSyntaxError
+from .interfaces import DEFAULT_POLICY, AddressPolicy
 
 
 @dataclass(slots=True)
@@ -92,17 +94,18 @@ class RTCIceCandidate:
 
 @dataclass(slots=True)
 class RTCIceServer:
-    """A STUN server (RFC 7064). Not implemented: TURN servers are ignored, with a warning in the log.
+    """A STUN server (RFC 7064) or a TURN server (RFC 7065).
 
     Args:
-        urls: One URL or several, for example `stun:stun.example.org:3478`.
+        urls: One URL or several, for example `stun:stun.example.org:3478`, `turn:turn.example.org?transport=tcp` or
+            `turns:turn.example.org`.
         username: For TURN.
-        credential: For TURN.
+        credential: For TURN, its password.
     """
 
     urls: str | list[str]
     username: str | None = None
-    credential: str | None = None
+    credential: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -110,10 +113,44 @@ class RTCConfiguration:
     """Configuration of a connection.
 
     Args:
-        iceServers: STUN servers; none by default.
+        iceServers: STUN and TURN servers; none by default.
+        iceTransportPolicy: `all`, or `relay` to be reached through TURN servers only (W3C).
         playoutDelay: Ours, not W3C's: smallest and largest playout delay to ask of whoever receives our video,
             seconds. (0, 0) makes a browser show each frame at once; None leaves it to the receiver.
+        addresses: Ours: interfaces, families, networks and ports that may be used, and how much of them is told
+            (RFC 8828).
+        iceTcp: Ours: whether to offer TCP candidates too (RFC 6544), for networks without UDP and without a relay.
+        mdnsCandidates: Ours: whether to signal random `.local` names in place of our addresses, as browsers do.
+            Those of the peer are looked up always.
+        continualGathering: Ours: whether to follow the network of this machine, so that the connection moves when
+            Wi-Fi goes and a modem is left, or the other way round.
+        caFile: Ours: PEM file of the authorities to trust for `turns:` servers, instead of the system's.
     """
 
     iceServers: list[RTCIceServer] = field(default_factory=list)
+    iceTransportPolicy: Literal["all", "relay"] = "all"
     playoutDelay: tuple[float, float] | None = None
+    addresses: AddressPolicy = DEFAULT_POLICY
+    iceTcp: bool = False
+    mdnsCandidates: bool = False
+    continualGathering: bool = True
+    caFile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.iceTransportPolicy not in {"all", "relay"}:
+            raise ValueError(f"iceTransportPolicy must be 'all' or 'relay', not {self.iceTransportPolicy!r}")
+
+
+@dataclass(slots=True)
+class RTCIceCandidateError:
+    """Why a server gave no candidate (W3C RTCPeerConnectionIceErrorEvent).
+
+    Args:
+        url: Address of the server.
+        errorCode: STUN error code, 701 if it was not reached.
+        errorText: What it means.
+    """
+
+    url: str
+    errorCode: int
+    errorText: str

@@ -3,24 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from ..core import Address, Datagram, LocalError
+from ..core import Datagram
 from ..peer import Event, PeerConnection
-from .interfaces import local_addresses
-from .udp import UdpSocket
+from .descriptions import RTCConfiguration
+from .network import Network
 
 logger = logging.getLogger(__name__)
 
 MAX_ROUNDS: Final = 4
 """Times that handlers may answer at once before the loop gets a turn, so that an echo cannot starve it."""
-
-DNS_TIMEOUT: Final = 5.0
-"""Seconds to look up a STUN server."""
-
-DEFAULT_STUN_PORT: Final = 3478  # RFC 8489 section 8.1
 
 
 class Driver:
@@ -28,6 +22,7 @@ class Driver:
 
     Args:
         machine: What to run.
+        configuration: Servers, and which addresses may be used.
         report: Called with each event.
         after_events: Called after a round of events; returns whether it did something that may need another round.
         report_error: Called with an exception of one of our tasks.
@@ -38,6 +33,7 @@ class Driver:
     def __init__(
         self,
         machine: PeerConnection,
+        configuration: RTCConfiguration,
         report: Callable[[Event], None],
         after_events: Callable[[], bool],
         report_error: Callable[[BaseException], None],
@@ -46,7 +42,9 @@ class Driver:
         self._report = report
         self._after_events = after_events
         self._report_error = report_error
-        self._sockets: dict[Address, UdpSocket] = {}
+        self.network = Network(
+            machine, configuration, on_batch=self._on_batch, flush=self.schedule_flush, spawn=self.spawn
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._scheduled = False
@@ -54,47 +52,11 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed = False
 
-    # -- sockets -----------------------------------------------------------------------------------------------
+    # -- sockets and tasks -------------------------------------------------------------------------------------
 
-    def gather(self, urls: Sequence[str]) -> None:
-        """Bind a socket per local address, at once: host candidates must not wait for anything. Then ask STUN servers.
-
-        Args:
-            urls: `stun:` URLs.
-        """
-        if self._sockets:
-            return
-        loop = asyncio.get_running_loop()
-        for entry in local_addresses():
-            try:
-                sock = UdpSocket(entry.host, loop, self._on_batch)
-            except OSError as error:
-                logger.info("no candidate on %s: %s", entry.host, error)
-                continue
-            self._sockets[sock.address] = sock
-            self._machine.add_local_address(sock.address, self.now(), interface=entry.interface)
-        servers = [address for url in urls if (address := stun_address(url)) is not None]
-        if servers:
-            self.spawn(self._ask_stun_servers(servers), "stun-servers")
-        else:
-            self._machine.end_local_addresses(self.now())
-
-    async def _ask_stun_servers(self, servers: list[tuple[str, int]]) -> None:
-        loop = asyncio.get_running_loop()
-        for host, port in servers:
-            try:
-                async with asyncio.timeout(DNS_TIMEOUT):
-                    found = await loop.getaddrinfo(host, port, type=2)  # SOCK_DGRAM
-            except (OSError, TimeoutError) as error:
-                logger.warning("STUN server %s:%s is not known: %s", host, port, error)
-                continue
-            for *_, address in found:
-                try:
-                    self._machine.add_stun_server(Address(str(address[0]), int(address[1])), self.now())
-                except LocalError as error:  # two names of one server, or more of them than anybody needs
-                    logger.info("STUN server %s:%s is left out: %s", host, port, error)
-        self._machine.end_local_addresses(self.now())
-        self.flush()
+    def gather(self) -> None:
+        """Bind sockets and ask servers, if that was not done yet: host candidates must not wait for anything."""
+        self.network.open(self.now())
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run a task whose exceptions are heard and which ends with the connection."""
@@ -145,7 +107,7 @@ class Driver:
             for _ in range(MAX_ROUNDS):
                 datagrams = machine.datagrams_to_send(self.now())
                 if datagrams:
-                    self._transmit(datagrams)
+                    self.network.send(datagrams)
                 busy = self._dispatch()
                 if not busy:
                     break
@@ -162,18 +124,6 @@ class Driver:
             busy = True
             self._report(event)
         return self._after_events() or busy
-
-    def _transmit(self, datagrams: list[Datagram]) -> None:
-        start, end = 0, len(datagrams)
-        while start < end:
-            local = datagrams[start].local
-            stop = start + 1
-            while stop < end and datagrams[stop].local == local:
-                stop += 1
-            sock = self._sockets.get(local)
-            if sock is not None:
-                sock.send(datagrams if stop - start == end else datagrams[start:stop])
-            start = stop
 
     def _arm(self) -> None:
         """Keep one timer handle; move it only when the deadline comes nearer (a late one just finds nothing due)."""
@@ -198,26 +148,9 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for sock in self._sockets.values():
-            sock.close()
+        self.network.close()
         current = asyncio.current_task()
         ending = [task for task in self._tasks if task is not current]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-
-
-def stun_address(url: str) -> tuple[str, int] | None:
-    """Return host and port of a `stun:` URL (RFC 7064 section 3.1), None with a warning for anything else."""
-    scheme, _, rest = url.partition(":")
-    if scheme != "stun":
-        logger.warning("ICE server %s:... is ignored: only stun: is implemented yet", scheme)
-        return None
-    try:
-        parts = urlsplit(f"//{rest}")
-        if parts.hostname:
-            return parts.hostname, parts.port or DEFAULT_STUN_PORT
-    except ValueError:  # a port beyond 65535, or a bracket without its other half
-        pass
-    logger.warning("ICE server %s is ignored: not stun:host or stun:host:port", url)
-    return None

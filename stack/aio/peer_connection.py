@@ -5,6 +5,7 @@ could decide.
 """
 
 import asyncio
+import dataclasses
 import logging
 import os
 import time
@@ -13,12 +14,13 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .. import datachannel, dtls
+from .. import datachannel, dtls, ice, turn
 from ..peer import Codec, InvalidStateError, PeerConnection, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
+from ..peer.relays import RelayLost, RelayMoved
 from ..peer.session import Description
 from .data_channel import RTCDataChannel
-from .descriptions import RTCConfiguration, RTCIceCandidate, RTCSessionDescription
+from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .driver import Driver
 from .events import EventTarget
 from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
@@ -33,6 +35,10 @@ GATHERING_TIMEOUT: Final = 5.0
 """Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
 
 
+NOT_REACHED: Final = 701
+"""W3C's errorCode of a server that gave no answer (W3C WebRTC section 4.8.3)."""
+
+
 @lru_cache(maxsize=1)
 def _shared_certificate(day: int) -> dtls.Certificate:  # noqa: ARG001  the day is the cache's key
     """One certificate per process and day: signing one costs more than a handshake, and RFC 8827 allows reuse."""
@@ -44,7 +50,9 @@ class RTCPeerConnection(EventTarget):
 
     Events: `icecandidate` (RTCIceCandidate or None at the end), `negotiationneeded`, `signalingstatechange`,
     `icegatheringstatechange`, `iceconnectionstatechange`, `connectionstatechange`, `datachannel` (RTCDataChannel),
-    `track` (RemoteStreamTrack), `error` (why the connection failed, as text; or the exception that ended a source).
+    `track` (RemoteStreamTrack), `icecandidateerror` (RTCIceCandidateError), `icerestartneeded` (ours: no path is left
+    that both sides know; call `restartIce` where you can signal), `error` (why the connection failed, as text; or the
+    exception that ended a source).
 
     When nothing listens to `icecandidate`, candidates are not trickled: `setLocalDescription` waits for all of them,
     so that `localDescription` can be sent as it is.
@@ -62,10 +70,11 @@ class RTCPeerConnection(EventTarget):
         self._machine = PeerConnection(
             certificate=_shared_certificate(int(time.time() // 86400)),
             random_bytes=os.urandom,
-            configuration=machine
-            or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=self._configuration.playoutDelay),
+            configuration=self._settings(machine),
         )
-        self._driver = Driver(self._machine, self._report, self._check_thresholds, self._report_error)
+        self._driver = Driver(
+            self._machine, self._configuration, self._report, self._check_thresholds, self._report_error
+        )
         self._channels: dict[int, RTCDataChannel] = {}
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
@@ -89,8 +98,19 @@ class RTCPeerConnection(EventTarget):
             events.SendingStopped: self._on_sending_stopped,
             events.KeyframeRequested: self._on_keyframe_requested,
             events.TargetBitrateChanged: self._on_target_bitrate,
+            ice.ResolutionRequested: lambda event: self._driver.network.resolve(event.name),
+            RelayMoved: lambda event: self._driver.network.relay_moved(event.server, event.domain),
+            RelayLost: self._on_relay_lost,
+            ice.RestartNeeded: lambda event: self.dispatch("icerestartneeded", event.reason),
         }
         self.error: str | None = None
+
+    def _settings(self, machine: MachineConfiguration | None) -> MachineConfiguration:
+        ours = self._configuration
+        settings = machine or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=ours.playoutDelay)
+        if ours.iceTransportPolicy == "relay":
+            settings = dataclasses.replace(settings, ice_transport_policy="relay")
+        return settings
 
     # -- W3C attributes ----------------------------------------------------------------------------------------
 
@@ -205,7 +225,8 @@ class RTCPeerConnection(EventTarget):
         given = None if sessionDescription is None else Description(sessionDescription.type, sessionDescription.sdp)
         self._machine.set_local_description(given, self._driver.now())
         if self._machine.wants_sockets:
-            self._driver.gather([url for server in self._configuration.iceServers for url in _urls(server.urls)])
+            self._gathered.clear()
+            self._driver.gather()
         self._driver.flush()
         if not self.listeners("icecandidate") and self.iceGatheringState == "gathering":
             try:
@@ -219,6 +240,18 @@ class RTCPeerConnection(EventTarget):
         given = Description(sessionDescription.type, sessionDescription.sdp)
         self._machine.set_remote_description(given, self._driver.now())
         self._driver.flush()
+
+    def restartIce(self) -> None:
+        """Look for new paths with the next offer, which `negotiationneeded` asks for (W3C restartIce).
+
+        Until one is found the old path is used.
+        """
+        self._machine.restart_ice()
+        self._driver.schedule_flush()
+
+    def iceReport(self) -> ice.Statistics:
+        """Return all candidates and pairs with their history; `stack.ice.explain` puts it into words."""
+        return self._machine.transport.ice.statistics()
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None = None) -> None:
         """Take a trickled candidate; None ends them."""
@@ -304,13 +337,23 @@ class RTCPeerConnection(EventTarget):
             return
         self.dispatch("icecandidate", RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag))
 
+    def _on_relay_lost(self, event: RelayLost) -> None:
+        if event.error is None:
+            return
+        address, reason = event.server.address, str(event.error)
+        logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)
+        code = next((code for code, slug in turn.REASONS.items() if slug == event.error.reason), NOT_REACHED)
+        failure = RTCIceCandidateError(f"turn:{address}", code, reason)
+        self.dispatch("icecandidateerror", failure)
+
     def _on_connection_state(self, event: events.ConnectionStateChanged) -> None:
         if event.error is not None:
             self.error = str(event.error)
             logger.warning("connection failed: %s", self.error)
             if self.listeners("error"):
                 self.dispatch("error", self.error)
-        if event.state in {"closed", "failed"}:  # neither has a way back: whoever waits for a frame must hear of it
+        if event.state == "closed" or self._machine.transport.dtls_state == "failed":
+            # No way back, as there is from a failed ICE: whoever waits for a frame must hear of it.
             for transceiver in list(self._transceivers.values()):
                 transceiver.sender.halt()
                 transceiver.receiver.track.stop()
@@ -416,7 +459,3 @@ def ntp_offset() -> float:
 
 def _description(description: Description | None) -> RTCSessionDescription | None:
     return None if description is None else RTCSessionDescription(description.sdp, description.type)
-
-
-def _urls(urls: str | list[str]) -> list[str]:
-    return [urls] if isinstance(urls, str) else list(urls)

@@ -9,6 +9,8 @@ from typing import Final, Protocol
 from ..core import Address, Datagram, ParseError
 from ..turn import StreamDeframer, frame
 
+MAX_EARLY: Final = 16384
+"""Bytes that may come with the last flight of a TLS handshake: a request or two, for nothing is known of the client."""
 MAX_WRITE_BUFFER: Final = 1 << 20
 """Bytes that wait to be written to one client, past which live data for it is dropped: some seconds of video."""
 MAX_REPLY_BUFFER: Final = 64 * 1024
@@ -110,6 +112,7 @@ class ClientStream(_Splice):
         self.remote = self.local = Address("", 0, "tcp")
         self.last_heard = 0.0
         self.is_ready = tls is None
+        self._early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with TLS where it is wanted."""
@@ -145,9 +148,17 @@ class ClientStream(_Splice):
             return
         secured.set_write_buffer_limits(MAX_WRITE_BUFFER)
         self.transport, self.is_ready = secured, True
+        early, self._early = self._early, b""
+        self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client."""
+        """Take bytes of the client; those right behind its handshake come before the answer can leave, and wait."""
+        if not self.is_ready:
+            self._early += data
+            if len(self._early) > MAX_EARLY:
+                self._owner.count("stream-too-early")
+                self.abort()
+            return
         if self.partner is not None:
             self.partner.write(data)
             return

@@ -5,9 +5,17 @@ RFC 8445, 8838, 8863, 7675, 6544, 8421. What is implemented, and an example, is 
 
 from .agent import Agent
 from .candidate import Candidate, Parameters, candidate_priority, pair_priority
-from .checklist import Pair, PairState
+from .checklist import MAX_TRIGGERED_IN_A_ROW, Pair, PairState
 from .checks import MAX_CHECKS
-from .config import MAX_LOCAL_CANDIDATES, MAX_OUTGOING, MAX_PATHS, MAX_STUN_SERVERS, Config
+from .config import (
+    MAX_LOCAL_CANDIDATES,
+    MAX_OUTGOING,
+    MAX_PATHS,
+    MAX_PEER_REFLEXIVE,
+    MAX_PEER_REFLEXIVE_PER_HOST,
+    MAX_STUN_SERVERS,
+    Config,
+)
 from .connectivity import MAX_EARLY_CHECKS
 from .events import (
     CandidateGathered,
@@ -35,7 +43,10 @@ __all__ = [
     "MAX_NAMES",
     "MAX_OUTGOING",
     "MAX_PATHS",
+    "MAX_PEER_REFLEXIVE",
+    "MAX_PEER_REFLEXIVE_PER_HOST",
     "MAX_STUN_SERVERS",
+    "MAX_TRIGGERED_IN_A_ROW",
     "Agent",
     "Candidate",
     "CandidateGathered",

@@ -22,9 +22,10 @@ from .candidate import (
 from .checklist import Checklist, Pair, PairState
 from .config import MAX_STUN_SERVERS
 from .events import Closed, ResolutionRequested, State
+from .liveness import OUTAGE
 from .local import LocalSide
 from .nomination import Nominations
-from .pairing import KEEPALIVE, NOMINATE, OUTAGE, PAC
+from .pairing import KEEPALIVE, NOMINATE, PAC
 from .resolution import is_mdns_name
 
 
@@ -221,9 +222,10 @@ class Agent(LocalSide):
             return
         address = remote_address(candidate)
         known = self._remote_candidates.get(address)
-        if known is None and len(self._remote_candidates) >= self._config.max_remote_candidates:
-            self.dropped["too-many-candidates"] += 1
-        elif known is None or known.type == "prflx" or known.priority < candidate.priority:
+        full = known is None and len(self._remote_candidates) >= self._config.max_remote_candidates
+        if full and not self._make_room(self._peer_reflexive()):
+            return
+        if known is None or known.type == "prflx" or known.priority < candidate.priority:
             self._put_remote_candidate(candidate, now)  # else redundant: RFC 8445 section 5.1.3
 
     def _is_foreign_loopback(self, candidate: Candidate) -> bool:
@@ -304,7 +306,7 @@ class Agent(LocalSide):
         if selected is None:
             return
         if remote is not None and (remote != selected.remote or local != selected.local):
-            self._on_data_elsewhere(selected)
+            self._on_use_elsewhere(selected, data=True)
             return
         liveness = self._liveness
         liveness.waiting_since = None

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ..core import Address
 from .candidate import Candidate, pair_priority
@@ -18,6 +19,9 @@ class PairState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
+
+MAX_TRIGGERED_IN_A_ROW: Final = 2
+"""Triggered checks while ordinary ones wait: two symmetric NATs that filter nothing trigger without an end."""
 
 _UNFINISHED = frozenset({PairState.FROZEN, PairState.WAITING, PairState.IN_PROGRESS})
 _RTT_WEIGHT = 0.125  # of a new sample: RFC 6298 section 2
@@ -121,6 +125,7 @@ class Checklist:
         self._limit = limit
         self._pairs: dict[tuple[Address, Address], Pair] = {}
         self._triggered: deque[Pair] = deque()
+        self._in_a_row = 0  # triggered checks since the last ordinary one
 
     def __contains__(self, pair: Pair) -> bool:
         return self._pairs.get((pair.local, pair.remote)) is pair
@@ -165,23 +170,33 @@ class Checklist:
         if pair in self._triggered:
             self._triggered.remove(pair)
 
-    def trigger(self, pair: Pair) -> None:
-        """Queue a pair to be checked before all ordinary ones: RFC 8445 section 6.1.4.1."""
-        if pair not in self._triggered:
+    def trigger(self, pair: Pair, *, first: bool = False) -> None:
+        """Queue a pair to be checked before ordinary ones (RFC 8445 section 6.1.4.1); `first` before all others."""
+        if first and pair in self._triggered:
+            self._triggered.remove(pair)
+        if first:
+            self._triggered.appendleft(pair)
+        elif pair not in self._triggered:
             self._triggered.append(pair)
 
     def next_check(self) -> Pair | None:
         """Return the pair to check next without taking it: RFC 8445 section 6.1.4.2."""
-        if self._triggered:
+        # Deviates: there the triggered ones always come first, and may starve the pair that works.
+        if self._triggered and self._in_a_row < MAX_TRIGGERED_IN_A_ROW:
             return self._triggered[0]
         self._thaw()
-        waiting = [pair for pair in self._pairs.values() if pair.state is PairState.WAITING]
+        waiting = [p for p in self._pairs.values() if p.state is PairState.WAITING and p not in self._triggered]
+        if self._triggered and not waiting:
+            return self._triggered[0]
         return max(waiting, key=lambda pair: pair.priority, default=None)
 
     def take(self, pair: Pair) -> None:
         """Take note that `pair`, from `next_check`, is being checked."""
-        if self._triggered and self._triggered[0] is pair:
-            self._triggered.popleft()
+        if pair in self._triggered:
+            self._triggered.remove(pair)
+            self._in_a_row += 1
+        else:
+            self._in_a_row = 0
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.IN_PROGRESS
 

@@ -10,6 +10,11 @@ MAX_LOCAL_CANDIDATES: Final = 64
 """Host, reflexive and relayed candidates of one agent: more interfaces than that is a mistake."""
 MAX_STUN_SERVERS: Final = 8
 """Servers asked from every host candidate; browsers warn above five."""
+MAX_PEER_REFLEXIVE_PER_HOST: Final = 8
+"""Remote candidates learnt from checks, of one IP address: a NAT that gives a port to each destination makes one for
+each of ours. Those that nothing answers on make room for new ones."""
+MAX_PEER_REFLEXIVE: Final = 32
+"""The same of all addresses together: half of `Config.max_remote_candidates`, the rest is for signalled ones."""
 MAX_PATHS: Final = 256
 """Paths that data is accepted from. Only the authenticated peer can add one; NAT rebinding adds one each."""
 DEFAULT_PACING: Final = 0.05

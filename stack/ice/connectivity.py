@@ -12,7 +12,7 @@ from .config import MAX_LOCAL_CANDIDATES
 from .events import CandidateGathered, GatheringCompleted
 from .gathering import Query
 from .nomination import nomination_of
-from .pairing import KEEPALIVE, KEEPALIVE_INTERVAL, OUTAGE, PACE
+from .pairing import KEEPALIVE, KEEPALIVE_INTERVAL, PACE
 from .paths import Paths
 
 MAX_EARLY_CHECKS: Final = 32
@@ -56,6 +56,9 @@ class Connectivity(Paths):
             self._liveness.heard()
         if ufrag != self._local_parameters.ufrag:
             return  # of the generation before a restart: it keeps the other side's consent fresh, no more
+        pair = self._checklist.get(local, remote)
+        if selected is not None and pair is not None and pair.valid and pair is not selected:
+            self._on_use_elsewhere(selected, data=False)
         early = requests.EarlyCheck(
             local, remote, message.priority or 0, message.use_candidate, remote_ufrag, nomination_of(message)
         )
@@ -264,7 +267,6 @@ class Connectivity(Paths):
         if pair is self._selected:
             self._consent.responded(now)
             self._liveness.calm()
-            self._timers.cancel(OUTAGE)
             self._in_outage = False
         if pair not in self._checklist:
             return

@@ -74,7 +74,8 @@ class RestartNeeded:
     """The path is lost or nearly so, and only new candidates could help; at most once in each outage.
 
     Args:
-        reason: `no-valid-pair`, or `consent-expiring` when half of the time is over after which consent is lost.
+        reason: `no-valid-pair`, or `path-silent` when nothing has answered on any pair for two seconds, or for six
+            round-trip times where that is longer.
     """
 
     reason: str

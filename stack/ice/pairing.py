@@ -6,15 +6,23 @@ used), `Connectivity` (requests, responses, pacing), `Agent` (what the applicati
 One component of one data stream, which is what bundled WebRTC needs.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..core import Address, Datagram, Machine, RandomBytes
 from ..stun import short_term_key
 from .candidate import COMPONENT, Candidate, Parameters, can_pair, generate_parameters, remote_address
-from .checklist import Checklist, Pair
+from .checklist import Checklist, Pair, PairState
 from .checks import Check, Checks, build_request, check_schedule, single_schedule
-from .config import DEFAULT_PACING, MAX_OUTGOING, MAX_PATHS, Config
+from .config import (
+    DEFAULT_PACING,
+    MAX_OUTGOING,
+    MAX_PATHS,
+    MAX_PEER_REFLEXIVE,
+    MAX_PEER_REFLEXIVE_PER_HOST,
+    Config,
+)
 from .consent import Consent
 from .events import Event, RoleChanged, State, StateChanged
 from .gathering import Gatherer
@@ -30,7 +38,6 @@ PACE: Final = "pace"
 NOMINATE: Final = "nominate"
 PAC: Final = "pac"
 KEEPALIVE: Final = "keepalive"
-OUTAGE: Final = "outage"
 KEEPALIVE_INTERVAL: Final = 15.0  # Tr: RFC 8445 section 11
 
 
@@ -102,8 +109,12 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         return address, base, candidate.type == "srflx" and address == base
 
     def _add_peer_reflexive(self, local: Address, remote: Address, priority: int, now: float) -> Candidate | None:
-        if len(self._remote_candidates) >= self._config.max_remote_candidates:
-            self.dropped["too-many-candidates"] += 1
+        learnt = self._peer_reflexive()
+        same_host = [candidate for candidate in learnt if candidate.host == remote.host]
+        crowded = same_host if len(same_host) >= MAX_PEER_REFLEXIVE_PER_HOST else learnt
+        full = len(self._remote_candidates) >= self._config.max_remote_candidates
+        full = full or len(learnt) >= MAX_PEER_REFLEXIVE or crowded is same_host
+        if full and not self._make_room(crowded):
             return None
         # RFC 8445 section 7.3.1.3: a foundation that no other remote candidate has; colons cannot be signalled.
         name, tcp_type = f"prflx:{remote}", opposite(self._bases[local].tcp_type)
@@ -113,6 +124,35 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         candidate.known_at = now
         self._remote_candidates[remote] = candidate
         return candidate
+
+    def _peer_reflexive(self) -> list[Candidate]:
+        return [candidate for candidate in self._remote_candidates.values() if candidate.type == "prflx"]
+
+    def _make_room(self, crowd: Iterable[Candidate]) -> bool:
+        """Give up one of these remote candidates: the oldest that failed, or that has not been answered on yet.
+
+        What is valid or in use stays, and then nothing is given up.
+        """
+        self.dropped["too-many-candidates"] += 1
+        used = {pair for pair in (self._selected, self._nominated, self._nominating, self._moved_to) if pair}
+        best: tuple[bool, bool] | None = None
+        victim: Candidate | None = None
+        for candidate in crowd:  # oldest first
+            pairs = [pair for pair in self._checklist.pairs if pair.remote == candidate.address]
+            if any(pair.valid or pair in used for pair in pairs):
+                continue
+            wanted = any(pair.nomination_requested for pair in pairs)
+            rank = wanted, any(pair.state is not PairState.FAILED for pair in pairs)
+            if best is None or rank < best:
+                best, victim = rank, candidate
+        if victim is None:
+            return False
+        del self._remote_candidates[victim.address]
+        self._paths = {path for path in self._paths if path[1] != victim.address}
+        for pair in [pair for pair in self._checklist.pairs if pair.remote == victim.address]:
+            self._checklist.remove(pair)
+            self._forget_pair(pair)
+        return True
 
     def _put_remote_candidate(self, candidate: Candidate, now: float) -> None:
         address = remote_address(candidate)

@@ -5,8 +5,8 @@ from typing import Final
 from .checklist import Pair, PairState
 from .consent import CONSENT_CHECK, CONSENT_EXPIRY, DISCONNECTED, SPARE_CHECK
 from .events import PairSelected, PairValidated, RestartNeeded
-from .liveness import PROBE, SILENCE, UNANSWERED
-from .pairing import KEEPALIVE, KEEPALIVE_INTERVAL, NOMINATE, OUTAGE, PAC, Pairing
+from .liveness import OUTAGE, PROBE, SILENCE, UNANSWERED
+from .pairing import KEEPALIVE, KEEPALIVE_INTERVAL, NOMINATE, PAC, Pairing
 
 _RENOMINATION_GAP: Final = 3.0  # seconds; see `_supersedes`
 _NOMINATION_RTTS: Final = 3  # a better pair that takes longer than this is not better
@@ -35,7 +35,7 @@ class Paths(Pairing):
             return
         self._timers.cancel(NOMINATE)
         self._begin_nomination(best)
-        self._checklist.trigger(best)
+        self._checklist.trigger(best, first=True)
 
     def _begin_nomination(self, pair: Pair) -> None:
         self._nominating = pair
@@ -82,7 +82,7 @@ class Paths(Pairing):
             return
         if self._liveness.suspected_at is None and self._nominations.is_clearly_better(pair, selected, now):
             self._begin_nomination(pair)
-            self._checklist.trigger(pair)
+            self._checklist.trigger(pair, first=True)
 
     def _trim(self) -> None:
         """Leave only what is used and some spare pairs, once a pair is nominated."""
@@ -110,7 +110,6 @@ class Paths(Pairing):
             return
         self._selected = best
         self._liveness.calm()
-        self._timers.cancel(OUTAGE)
         if best is None:
             self._consent.stop()
             return
@@ -195,23 +194,21 @@ class Paths(Pairing):
 
     # What is done when a path goes dark.
 
-    def _suspect(self, now: float, *, by_silence: bool) -> None:
-        """Begin to probe the selected pair."""
+    def _suspect(self, now: float, since: float, *, by_silence: bool) -> None:
+        """Begin to probe the selected pair; `since` is when something left that was not answered."""
         selected = self._selected
         if selected is None or self._config.lite or self._liveness.suspected_at is not None:
             return
-        self._liveness.suspect(now, by_silence=by_silence)
-        self._timers.set_default(OUTAGE, self._outage_at(selected, now))
+        self._liveness.suspect(now, since, selected.rtt, by_silence=by_silence)
         self._probe(now)
 
-    def _on_data_elsewhere(self, selected: Pair) -> None:
-        """Data came over another pair: perhaps the other side has found this one dark."""
-        if self._now - selected.responded_at > max(_ELSEWHERE_AFTER, 2 * (selected.rtt or 0)):
-            self._suspect(self._now, by_silence=False)
-
-    def _outage_at(self, selected: Pair, now: float) -> float:
-        half = self._config.consent_timeout / 2
-        return max(selected.responded_at, now - half + self._config.pacing_interval) + half
+    def _on_use_elsewhere(self, selected: Pair, *, data: bool) -> None:
+        """Data or a check came over another pair: perhaps the other side has found this one dark."""
+        now, liveness = self._now, self._liveness
+        if liveness.hint(now, selected.rtt):
+            self._suspect(now, liveness.waiting_since or now, by_silence=True)
+        elif data and now - selected.responded_at > max(_ELSEWHERE_AFTER, 2 * (selected.rtt or 0)):
+            self._suspect(now, now, by_silence=False)
 
     def _probe(self, now: float) -> None:
         # Deviates: RFC 7675 section 5.1 has 4 s at least between consent checks. These are connectivity checks, a few
@@ -257,7 +254,7 @@ class Paths(Pairing):
         self._moved_to = pair
         if self._controlling:
             self._begin_nomination(pair)
-            self._send_check(pair, now)
+        self._send_check(pair, now, once=not self._controlling)  # tells the other side at once, whoever sends data
         self._reselect(now)
 
     # Timers and state.
@@ -281,14 +278,15 @@ class Paths(Pairing):
         elif name == SPARE_CHECK:
             self._check_spares(now)
         elif name == UNANSWERED:
-            self._suspect(now, by_silence=False)
+            self._suspect(now, self._liveness.asked_at, by_silence=False)
         elif name == SILENCE:
-            if self._liveness.is_silent(now, selected.rtt):
-                self._suspect(now, by_silence=True)
+            since = self._liveness.waiting_since
+            if since is not None and self._liveness.is_silent(now, selected.rtt):
+                self._suspect(now, since, by_silence=True)
         elif name == PROBE:
             self._probe(now)
         elif name == OUTAGE and self._liveness.suspected_at is not None:
-            self._report_outage("consent-expiring")
+            self._report_outage("path-silent")
 
     def _on_keepalive(self, now: float) -> None:
         if self._selected is None and self._state != "failed":
@@ -300,7 +298,7 @@ class Paths(Pairing):
         self._paths.clear()
         self._resolution.clear()
         self._liveness.calm()
-        for name in (NOMINATE, PAC, KEEPALIVE, OUTAGE):
+        for name in (NOMINATE, PAC, KEEPALIVE):
             self._timers.cancel(name)
         self._set_state("failed")
 

@@ -20,7 +20,7 @@ class Configuration:
     """Settings; the defaults suit a browser on the other end.
 
     Args:
-        ice: Settings of the ICE agent.
+        ice: Settings of the ICE agent; by default with what both sides must agree to, faster checks and renomination.
         dtls: Settings of the DTLS connection.
         sctp: Settings of the association; ports and packet size are filled in here.
         mtu: Largest UDP payload, bytes.
@@ -33,7 +33,7 @@ class Configuration:
         keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
-    ice: IceConfig = field(default_factory=IceConfig)
+    ice: IceConfig = field(default_factory=lambda: IceConfig(pacing_interval=0.02, renomination=True))
     dtls: DtlsConfig = field(default_factory=DtlsConfig)
     sctp: SctpConfig = field(default_factory=SctpConfig)
     mtu: int = DEFAULT_MTU

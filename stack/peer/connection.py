@@ -49,6 +49,7 @@ class PeerConnection(Gathering):
         self.media = Media(
             self.transport, random_bytes=random_bytes, cname=self._cname, configuration=self.configuration
         )
+        pacing = self.transport.ice.local_parameters.pacing_interval
         self.session = Session(
             random_bytes=random_bytes,
             fingerprints=[certificate.fingerprint("sha-256")],
@@ -57,6 +58,7 @@ class PeerConnection(Gathering):
             max_message_size=self.configuration.max_message_size,
             ice_options=("trickle", "renomination") if self.configuration.ice.renomination else ("trickle",),
             ice_lite=self.configuration.ice.lite,
+            ice_pacing=None if pacing is None else round(pacing * 1000),
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd

@@ -125,6 +125,13 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
         self.transport.path.stream_closed(base, self._now)
         self._look()
 
+    def path_closed(self, local: Address, remote: Address, now: float) -> None:
+        """The stream of an ICE-TCP pair has ended, or could not be opened."""
+        if self._gathering_ended(now):
+            return
+        self.transport.ice.path_closed(local, remote, self._now)
+        self._look()
+
     def end_local_addresses(self, now: float) -> None:
         """Everything there is at present was added; `IceGatheringStateChanged` follows when all servers answered."""
         if self._gathering_ended(now):
@@ -234,6 +241,8 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
             self._remote_ufrag = ufrag
             renomination = "renomination" in applied.session.ice_options_of(remote)
             parameters = ice.Parameters(ufrag, pwd, lite=applied.session.ice_lite, renomination=renomination)
+            if applied.session.ice_pacing:
+                parameters.pacing_interval = applied.session.ice_pacing / 1000
             agent.set_remote_parameters(parameters, now)
         for candidate in remote.candidates:
             agent.add_remote_candidate(to_ice(candidate), now)

@@ -90,6 +90,7 @@ class Session:
         max_message_size: What we announce, bytes.
         ice_options: What we announce as `a=ice-options` (RFC 8839 section 5.6).
         ice_lite: Whether our agent is lite.
+        ice_pacing: Ta that we propose, milliseconds (RFC 8839 section 5.5); None for the usual 50.
 
     Attributes:
         restart_wanted: Whether the next offer restarts ICE (W3C restartIce).
@@ -106,6 +107,7 @@ class Session:
         max_message_size: int,
         ice_options: Sequence[str] = ("trickle",),
         ice_lite: bool = False,
+        ice_pacing: int | None = None,
     ) -> None:
         self.signaling_state = "stable"
         self.transceivers: list[Transceiver] = []
@@ -124,6 +126,7 @@ class Session:
         self._max_message_size = max_message_size
         self._ice_options = list(ice_options)
         self._ice_lite = ice_lite
+        self._ice_pacing = ice_pacing
         self._random_bytes = random_bytes
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
@@ -214,6 +217,7 @@ class Session:
             msid_semantic="WMS *",
             extmap_allow_mixed=True,
             ice_lite=self._ice_lite,
+            ice_pacing=self._ice_pacing,
         )
         mids = [s.mid for s in sections if not s.rejected]
         if mids:

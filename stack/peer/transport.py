@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from .. import datachannel, dtls, ice, sctp, srtp
-from ..core import Datagram, DropPacket, LocalError, Machine, PeerError, RandomBytes
+from ..core import Address, Datagram, DropPacket, LocalError, Machine, PeerError, RandomBytes
 from ..demux import DTLS, RTCP, RTP, STUN, classify
 from .configuration import Configuration
 from .errors import OperationError
@@ -132,6 +132,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._media_out: list[bytes] = []
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
+        self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
+        self._outage = False  # since then no path was found to work
         self._closed = False
 
     # -- set-up ------------------------------------------------------------------------------------------------
@@ -378,20 +380,26 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     self._events.append(CandidateGathered(candidate))
                 case ice.GatheringCompleted():
                     self._events.append(GatheringCompleted())
-                case (
-                    ice.CandidateRemoved()
-                    | ice.ResolutionRequested()
-                    | ice.RestartNeeded()
-                    | RelayLost()
-                    | RelayMoved()
-                ):
+                case ice.RestartNeeded():
+                    self._outage = True
                     self._events.append(event)
+                case ice.CandidateRemoved() | ice.ResolutionRequested() | RelayLost() | RelayMoved():
+                    self._events.append(event)
+                case ice.PairSelected(pair):
+                    self._path_selected(pair, now)
                 case ice.StateChanged(state):
                     self.ice_state = state
                     self._events.append(IceStateChanged(state))
                 case _:
                     pass
         self._start_dtls_if_possible(now)
+
+    def _path_selected(self, pair: ice.Pair, now: float) -> None:
+        """Tell SCTP when the packets go another way, or go again: it must not wait for what it knows of the old one."""
+        before, self._addresses = self._addresses, (pair.local, pair.remote)
+        outage, self._outage = self._outage, False
+        if self.sctp is not None and before is not None and (outage or before != self._addresses):
+            self.sctp.path_changed(now)
 
     def _start_dtls_if_possible(self, now: float) -> None:
         if self._dtls_started or self.dtls is None or self.ice.selected_pair is None:

@@ -234,6 +234,15 @@ class Association(Machine[bytes, bytes, Event]):
         streams = self._outbound.scheduler.streams
         self._reconfig.reset([i for i in wanted if i not in streams or not streams[i].resetting])
 
+    def path_changed(self, now: float) -> None:
+        """Forget what is known of the path, which is another one from now on, and do not wait for its slow timers."""
+        now = self._clamp(now)
+        self._errors = 0
+        self._outbound.path_changed()
+        for name in (T1, T2):
+            if name in self._timers:
+                self._timers.set(name, now)
+
     def close(self, now: float) -> None:
         """Shut down in an orderly way: what is queued is sent first, within `Config.close_deadline`. Idempotent.
 

@@ -7,12 +7,12 @@ TSNs, so that a chunk's place is its TSN minus the first one's.
 import struct
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ..core import ParseError
 from .context import LOSS_TIMER, PACE_TIMER, PROBE_TIMER, T3, Context
 from .gaps import parse_gaps, subtract
+from .partial_reliability import PartialReliability
 from .recovery import PACING_GAIN, SLOW_START_GAIN, LossDetector, Pacer
 from .rto import RetransmissionTimeout
 from .sent import ABANDONED, ACKED, IN_FLIGHT, LOST, Sent
@@ -24,11 +24,9 @@ from .wire import (
     FLAG_END,
     FLAG_IMMEDIATE,
     FLAG_UNORDERED,
-    HEADER_SIZE,
     PADDING,
     SACK_BODY,
     PacketWriter,
-    serialize_forward_tsn,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ _pack_data = DATA_CHUNK.pack
 _MASK: Final = 0xFFFFFFFF
 
 
-class Outbound:
+class Outbound(PartialReliability):
     """Everything between `send` and the wire.
 
     Args:
@@ -59,15 +57,8 @@ class Outbound:
     """
 
     __slots__ = (
-        "_abandoned_until",
-        "_advanced",
-        "_context",
-        "_current",
-        "_forward_due",
-        "_forward_sent_at",
         "_gaps",
         "_heard",
-        "_last_sent_at",
         "_limited",
         "_losses",
         "_lost",
@@ -77,26 +68,18 @@ class Outbound:
         "_probed",
         "_retransmitted",
         "_scan",
-        "_sent",
-        "_timed",
         "_timed_at",
         "congestion",
-        "cumulative_tsn",
-        "flight",
         "last_acknowledged",
-        "next_tsn",
-        "partial_reliability",
         "peer_rwnd",
         "rto",
-        "scheduler",
     )
 
     def __init__(self, context: Context, initial_tsn: int) -> None:
-        config = context.config
         self._context = context
         self.scheduler = Scheduler()
-        self.congestion: CongestionControl = config.congestion(config.max_payload)
-        self.rto = RetransmissionTimeout(config.rto_initial, config.rto_min, config.rto_max)
+        self.congestion: CongestionControl
+        self.rto: RetransmissionTimeout
         self.cumulative_tsn = initial_tsn - 1
         self.next_tsn = initial_tsn
         self.flight = 0
@@ -109,8 +92,8 @@ class Outbound:
         self._retransmitted: deque[tuple[int, Sent]] = deque()
         self._gaps: list[tuple[int, int]] = []  # TSN ranges that the last SACK reported, ends included
         self._scan = initial_tsn  # first transmissions below this were examined for loss
-        self._losses = LossDetector(self.rto, self.congestion.on_spurious)
-        self._pacer = Pacer(config.max_payload)
+        self._losses: LossDetector
+        self._pacer: Pacer
         self._probed = False  # whether the tail was probed since something was acknowledged
         self._probe_from = 0.0  # when something was sent or acknowledged last
         self._may_exceed = False  # one chunk may go whatever cwnd says (RFC 9260 section 7.2.4, point 3)
@@ -123,6 +106,32 @@ class Outbound:
         self._abandoned_until = initial_tsn - 1
         self._forward_due = False
         self._forward_sent_at = float("-inf")
+        self._begin_path(-1)
+
+    def _begin_path(self, newest: int) -> None:
+        """Know nothing of the path; `newest` is the last packet that is known to have arrived."""
+        config = self._context.config
+        self.congestion = config.congestion(config.max_payload)
+        self.rto = RetransmissionTimeout(config.rto_initial, config.rto_min, config.rto_max)
+        self._losses = LossDetector(self.rto, self.congestion.on_spurious)
+        self._losses.newest = newest
+        self._pacer = Pacer(config.max_payload)
+
+    def path_changed(self) -> None:
+        """Begin anew on another path: send at once what the old one has swallowed, or the last chunk to find out.
+
+        Source: RFC 9000 section 9.4, since an SCTP association below which the path changes has no section of its own.
+        """
+        dark = self.rto.backed_off and not self._heard
+        self._begin_path(self._losses.newest)
+        self._timed = None
+        self._cancel_timers()
+        self._context.timers.cancel(PACE_TIMER)
+        self._probed = False
+        if dark:
+            self._lose_all()
+        elif self._sent:
+            self._send_last_again()
 
     @property
     def drained(self) -> bool:
@@ -477,6 +486,9 @@ class Outbound:
         if self._probe_from + timeout > now:
             self._context.timers.set(PROBE_TIMER, self._probe_from + timeout)
             return
+        self._send_last_again()
+
+    def _send_last_again(self) -> None:
         last = self._sent[-1]
         limit = last.message.max_retransmits
         if last.state != IN_FLIGHT or (limit is not None and last.transmissions > limit):
@@ -509,6 +521,10 @@ class Outbound:
         probing = not self.peer_rwnd and self._heard
         self.rto.back_off()
         self.congestion.on_timeout(now)
+        self._lose_all()
+        return not probing
+
+    def _lose_all(self) -> None:
         self._lost.clear()
         self._retransmitted.clear()
         self._context.timers.cancel(LOSS_TIMER)
@@ -526,74 +542,3 @@ class Outbound:
             self._gaps.clear()
         if self._abandoned_until > self.cumulative_tsn:
             self._forward_due = True
-        return not probing
-
-    # Partial reliability
-
-    def _abandon(self, message: Message) -> None:
-        """Give a message up, with all its fragments.
-
-        Source: RFC 3758 section 3.5 A3, RFC 7496 section 3.1 and section 3.2.
-        """
-        if message.abandoned:
-            return
-        message.abandoned = True
-        self._context.stats.abandoned += 1
-        stream = message.stream
-        if message is self._current:
-            self._current = None
-            self.scheduler.sent(stream, len(message.data) - message.offset)
-            if not message.offset:  # chosen, but no fragment went: its sequence number is free again
-                if message.ordered:
-                    stream.next_ssn = message.ssn
-                return
-            # What was sent may all be acknowledged; a TSN that is never sent gives FORWARD-TSN something to pass, so
-            # that the receiver forgets the first fragments.
-            self._sent.append(Sent(b"", 0, message, self._context.writer.number, self._last_sent_at))
-            stream.last_tsn = self.next_tsn
-            self.next_tsn += 1
-        first = max(message.first_tsn - self.cumulative_tsn - 1, 0)
-        tsn = self.cumulative_tsn + first
-        for sent in islice(self._sent, first, None):
-            if sent.message is not message:
-                break
-            tsn += 1
-            if sent.state == IN_FLIGHT:
-                self.flight -= sent.size
-            if sent is self._timed:
-                self._timed = None
-            sent.state = ABANDONED
-        self._abandoned_until = max(self._abandoned_until, tsn)
-        self._advance_peer_ack_point()
-
-    def _advance_peer_ack_point(self) -> None:
-        """Move Advanced.Peer.Ack.Point; the peer must be told if that gets it further.
-
-        Source: RFC 3758 section 3.5 C1 and C2.
-        """
-        cumulative = self.cumulative_tsn
-        point = max(self._advanced, cumulative)
-        for sent in islice(self._sent, point - cumulative, None):
-            if sent.state != ABANDONED:
-                break
-            point += 1
-        if point > max(self._advanced, cumulative):
-            self._forward_due = True
-        self._advanced = point
-
-    def _send_forward_tsn(self, now: float, writer: PacketWriter) -> None:
-        self._forward_due = False
-        if self._advanced <= self.cumulative_tsn:
-            return
-        self._forward_sent_at = now
-        limit = (self._context.config.max_packet_size - HEADER_SIZE - 8) // 4
-        skipped: dict[int, int] = {}
-        point = self.cumulative_tsn
-        for sent in islice(self._sent, self._advanced - point):
-            message = sent.message
-            if message.ordered:
-                if message.stream.id not in skipped and len(skipped) == limit:
-                    break
-                skipped[message.stream.id] = message.ssn
-            point += 1
-        writer.add(serialize_forward_tsn(point, skipped.items()))

@@ -51,7 +51,7 @@ class LossDetector:
 
         Source: RFC 8985 section 6.2, step 2.
         """
-        if again and now - sent_at < TOO_SOON * self._rto.minimum_rtt:
+        if again and self._rto.srtt is not None and now - sent_at < TOO_SOON * self._rto.minimum_rtt:
             self._widen(2 * self.window)
             self._spurious()
         elif packet > self.newest:

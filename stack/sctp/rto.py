@@ -16,17 +16,19 @@ class RetransmissionTimeout:
 
     Attributes:
         rto: Current timeout, seconds.
+        backed_off: Whether it has expired since the last measurement.
         srtt: Smoothed round trip time, seconds; None before the first measurement.
         minimum_rtt: Shortest round trip so far, seconds; infinite before the first measurement.
     """
 
-    __slots__ = ("_maximum", "_minimum", "_rttvar", "minimum_rtt", "rto", "srtt")
+    __slots__ = ("_maximum", "_minimum", "_rttvar", "backed_off", "minimum_rtt", "rto", "srtt")
 
     def __init__(self, initial: float, minimum: float, maximum: float) -> None:
         self._minimum = minimum
         self._maximum = maximum
         self._rttvar = 0.0
         self.rto = initial
+        self.backed_off = False
         self.srtt: float | None = None
         self.minimum_rtt = float("inf")
 
@@ -42,6 +44,7 @@ class RetransmissionTimeout:
         else:
             self._rttvar += _BETA * (abs(self.srtt - rtt) - self._rttvar)
             self.srtt += _ALPHA * (rtt - self.srtt)
+        self.backed_off = False
         self.rto = min(max(self.srtt + 4 * self._rttvar, self._minimum), self._maximum)
 
     def back_off(self) -> None:
@@ -49,4 +52,5 @@ class RetransmissionTimeout:
 
         Source: RFC 9260 section 6.3.3, rule E2.
         """
+        self.backed_off = True
         self.rto = min(self.rto * 2, self._maximum)

@@ -282,6 +282,12 @@ def _parse_ice_options(level: Level, value: str) -> None:
             known.append(option)
 
 
+def _parse_ice_pacing(level: Level, value: str) -> None:
+    if not (value.isascii() and value.isdigit() and 0 < len(value) <= 10):  # RFC 8839 section 5.5
+        raise ParseError("bad-ice-pacing", f"{excerpt(value)} is not a number of milliseconds")
+    level.set_once("ice_pacing", "ice-pacing", int(value))
+
+
 def _parse_extmap(level: Level, value: str) -> None:
     match = _match_extmap(value)
     if match is None:
@@ -487,7 +493,9 @@ def _table(parsers: Mapping[str, Parser]) -> dict[str, Parser]:
     return {f"a={name}": parser for name, parser in parsers.items()}
 
 
-SESSION_VALUES: Final = _table({**_SHARED_VALUES, "group": _parse_group, "msid-semantic": _parse_msid_semantic})
+SESSION_VALUES: Final = _table(
+    {**_SHARED_VALUES, "group": _parse_group, "ice-pacing": _parse_ice_pacing, "msid-semantic": _parse_msid_semantic}
+)
 SESSION_FLAGS: Final = _table({**_SHARED_FLAGS, "ice-lite": _flag("ice_lite")})
 MEDIA_VALUES: Final = _table(
     {

@@ -24,6 +24,7 @@ class SessionDescription:
         extmap_allow_mixed: RFC 8285 section 6; at session level.
         extmaps: RFC 8285 section 5; at session level.
         ice_lite: RFC 8839 section 5.3.
+        ice_pacing: Milliseconds between two new checks: RFC 8839 section 5.5.
         ice_options: RFC 8839 section 5.6; at session level.
         ice_ufrag: RFC 8839 section 5.4; at session level.
         ice_pwd: RFC 8839 section 5.4; at session level.
@@ -47,6 +48,7 @@ class SessionDescription:
     extmap_allow_mixed: bool = False
     extmaps: list[ExtMap] = field(default_factory=list)
     ice_lite: bool = False
+    ice_pacing: int | None = None
     ice_options: list[str] = field(default_factory=list)
     ice_ufrag: str | None = None
     ice_pwd: str | None = None

@@ -42,6 +42,8 @@ def _session_lines(session: "SessionDescription") -> list[str]:
     lines += [f"a=group:{' '.join([group.semantics, *group.items])}" for group in session.groups]
     if session.ice_lite:
         lines.append("a=ice-lite")
+    if session.ice_pacing is not None:
+        lines.append(f"a=ice-pacing:{session.ice_pacing}")
     _add_transport(lines, session)
     if session.extmap_allow_mixed:
         lines.append("a=extmap-allow-mixed")

@@ -32,11 +32,13 @@ from .events import (
 )
 from .policy import PeerPolicy
 from .server import Server
+from .transaction import REASONS
 from .uri import Uri, parse_uri
 from .wire import MAX_DATA, TCP, UDP, StreamDeframer, frame, is_channel_data
 
 __all__ = [
     "MAX_DATA",
+    "REASONS",
     "TCP",
     "UDP",
     "Allocated",

@@ -23,7 +23,6 @@ from stack import (
     stun,
 )
 from stack.aio.data_channel import MAX_UNHEARD
-from stack.aio.driver import stun_address
 from stack.aio.interfaces import local_addresses
 from stack.aio.tracks import MAX_RECEIVED_FRAMES, RemoteStreamTrack
 from stack.core import Address
@@ -177,22 +176,6 @@ async def test_a_stun_server_is_asked_and_a_dead_one_does_not_hold_up_for_long()
     assert asked
 
 
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("stun:stun.example.org", ("stun.example.org", 3478)),
-        ("stun:192.0.2.1:19302", ("192.0.2.1", 19302)),
-        ("stun:[2001:db8::1]:3479", ("2001:db8::1", 3479)),
-        ("turn:turn.example.org", None),
-        ("stun:192.0.2.1:99999", None),
-        ("stun:[2001:db8::1", None),
-        ("stun:", None),
-    ],
-)
-def test_stun_urls(url, address):
-    assert stun_address(url) == address
-
-
 async def test_closing_leaves_no_socket_task_thread_or_timer(pair):
     here, there = await open_channel(*pair)
     there.on("message", lambda _: None)
@@ -210,7 +193,8 @@ async def test_closing_leaves_no_socket_task_thread_or_timer(pair):
     for pc in pair:
         assert pc.connectionState == pc.signalingState == "closed"
         assert pc._driver._timer is None
-        assert all(sock._closed for sock in pc._driver._sockets.values())
+        assert all(sock._closed for sock in pc._driver.network.sockets.values())
+        assert pc._driver.network._monitor._socket is None
 
 
 async def test_a_failing_source_is_heard_of(pair):

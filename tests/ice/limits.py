@@ -11,7 +11,10 @@ from stack.ice import (
     MAX_NAMES,
     MAX_OUTGOING,
     MAX_PATHS,
+    MAX_PEER_REFLEXIVE,
+    MAX_PEER_REFLEXIVE_PER_HOST,
     MAX_STUN_SERVERS,
+    MAX_TRIGGERED_IN_A_ROW,
     Parameters,
     ResolutionRequested,
 )
@@ -82,8 +85,70 @@ def peer_reflexive_candidates():
     for number in range(3):
         answers = deliver(machine, request(machine), 0.0, remote=remote(number))
         assert answers[0].message_class is Class.SUCCESS
-    assert len(machine.remote_candidates) == 2
+    assert [candidate.host for candidate in machine.remote_candidates] == [remote(1).host, remote(2).host]
     assert machine.dropped == {"too-many-candidates": 1}
+    machine.add_remote_candidate(host(B), 0.0)  # what is signalled takes the place of what was learnt, not of itself
+    machine.add_remote_candidate(host(remote(7)), 0.0)
+    machine.add_remote_candidate(host(remote(8)), 0.0)
+    assert [candidate.host for candidate in machine.remote_candidates] == [B.host, remote(7).host]
+    assert machine.dropped == {"too-many-candidates": 4}
+
+
+def learn(machine, addresses):
+    """Take a check from each of these addresses; what it learns of them."""
+    for address in addresses:
+        deliver(machine, request(machine), 0.0, remote=address)
+    assert {pair.remote for pair in machine.pairs} == {candidate.address for candidate in machine.remote_candidates}
+    return {candidate.address for candidate in machine.remote_candidates}
+
+
+def peer_reflexive_candidates_of_a_host():
+    machine = connecting()
+    ports = [Address("192.0.2.1", 1000 + number) for number in range(MAX_PEER_REFLEXIVE_PER_HOST + 3)]
+    elsewhere = Address("192.0.2.2", 1000)
+    assert learn(machine, [elsewhere, *ports]) == {elsewhere, *ports[3:]}  # the oldest of the same host went
+    assert machine.dropped == {"too-many-candidates": 3}
+    assert not machine.accepts(A, ports[2])
+    assert machine.accepts(A, ports[3])
+
+
+def peer_reflexive_candidates_of_all_hosts():
+    machine = connecting()
+    addresses = [remote(number) for number in range(MAX_PEER_REFLEXIVE + 1)]
+    assert learn(machine, addresses) == set(addresses[1:])
+    assert machine.dropped == {"too-many-candidates": 1}
+
+
+def valid_peer_reflexive_candidates_stay():
+    machine = connecting(controlling=False)  # nobody nominates
+    ports = [Address("192.0.2.1", 1000 + number) for number in range(MAX_PEER_REFLEXIVE_PER_HOST)]
+    checked = {"ice_controlled": None, "ice_controlling": 1}
+    for port in ports:
+        machine.receive_datagram(Datagram(request(machine, **checked), port, A), 0.0)
+    answer_all(machine, 0.0, REMOTE.pwd.encode(), seconds=2.0)
+    assert sum(pair.valid for pair in machine.pairs) == MAX_PEER_REFLEXIVE_PER_HOST
+    deliver(machine, request(machine, **checked), 2.0, remote=Address("192.0.2.1", 999))
+    assert [candidate.address for candidate in machine.remote_candidates] == ports
+    assert machine.dropped == {"too-many-candidates": 1}
+
+
+def triggered_checks():
+    machine = connecting()
+    for number in range(4):
+        machine.add_remote_candidate(host(remote(number), 1000 - number, foundation=str(number)), 0.0)
+    learnt = [remote(100 + number) for number in range(8)]
+    order = [datagram.remote for datagram in machine.datagrams_to_send(0.0)]
+    for address in learnt:
+        machine.receive_datagram(Datagram(request(machine), address, A), 0.0)
+    machine.datagrams_to_send(0.0)
+    now = 0.0
+    while len(order) < 9:
+        now += 0.05
+        machine.handle_timer(now)
+        fresh = [datagram.remote for datagram in machine.datagrams_to_send(now)]
+        order += [address for address in fresh if address not in order]
+    ordinary = [index for index, address in enumerate(order) if address not in learnt]
+    assert ordinary == [0, *range(1 + MAX_TRIGGERED_IN_A_ROW, 9, 1 + MAX_TRIGGERED_IN_A_ROW)]
 
 
 def pairs():
@@ -120,12 +185,18 @@ def early_checks():
 
 
 def paths():
-    machine = connecting(max_remote_candidates=1000, max_pairs=1000)
-    for number in range(MAX_PATHS + 1):
-        deliver(machine, request(machine), 0.0, remote=remote(number))
+    machine = connecting(max_pairs=1000)
+    locals_ = [Address("10.0.0.1", 2000 + number) for number in range(MAX_PATHS // MAX_PEER_REFLEXIVE)]
+    remotes = [remote(number) for number in range(MAX_PEER_REFLEXIVE)]
+    for local in locals_:
+        machine.add_local_address(local, 0.0)
+        for address in remotes:
+            deliver(machine, request(machine), 0.0, local=local, remote=address)
+    assert not machine.dropped
+    deliver(machine, request(machine), 0.0, remote=remotes[0])
     assert machine.dropped == {"too-many-paths": 1}
-    assert machine.accepts(A, remote(MAX_PATHS - 1))
-    assert not machine.accepts(A, remote(MAX_PATHS))
+    assert machine.accepts(locals_[-1], remotes[-1])
+    assert not machine.accepts(A, remotes[0])
 
 
 def outgoing():
@@ -189,6 +260,10 @@ LIMITS = {
     "MAX_STUN_SERVERS": stun_servers,
     "max_remote_candidates": remote_candidates,
     "max_remote_candidates-reflexive": peer_reflexive_candidates,
+    "MAX_PEER_REFLEXIVE_PER_HOST": peer_reflexive_candidates_of_a_host,
+    "MAX_PEER_REFLEXIVE_PER_HOST-valid": valid_peer_reflexive_candidates_stay,
+    "MAX_PEER_REFLEXIVE": peer_reflexive_candidates_of_all_hosts,
+    "MAX_TRIGGERED_IN_A_ROW": triggered_checks,
     "max_pairs": pairs,
     "MAX_CHECKS": checks,
     "MAX_EARLY_CHECKS": early_checks,

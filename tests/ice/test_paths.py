@@ -94,12 +94,66 @@ def test_a_removed_address_is_replaced_at_once():
     assert b.selected_pair.nominated
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_who_removes_an_address_says_so_although_no_data_leaves(side):
+    """A check on the pair that it moves to is the hint for which the other side looks before its time."""
+    network = TwoPaths().settle()
+    gone_at = network.now
+    network.agents[side].remove_local_address(network.locals[side][0], gone_at)
+    network.dark = {(0, 0), (0, 1)}
+    network.talkers = {1 - side}
+    network.talk(3)
+    assert network.gap(side, gone_at + 0.06) < 0.6  # three round trips of silence, one and a half of probes
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.025])
+def test_a_hint_is_worth_less_silence(delay):
+    network = TwoPaths(delays=(delay, delay)).settle()
+    gone_at = network.now
+    network.agents[1].remove_local_address(network.locals[1][0], gone_at)
+    network.dark = {(0, 0), (0, 1)}
+    network.talkers = {0}
+    network.talk(3)
+    assert network.gap(1, gone_at + delay + 0.01) < 0.4
+
+
+def test_a_hint_without_silence_moves_nothing():
+    network = TwoPaths().settle()
+    a, b = network.agents
+    for _ in range(50):
+        for pair in b.pairs:
+            b._send_check(pair, network.now, once=True)
+        network.talk(0.1)
+    assert not any(isinstance(e, PairSelected) for side in network.events for e in side)
+    assert a.selected_pair.requests_received > 50
+
+
+@pytest.mark.parametrize(("delay", "after"), [(0.05, 2.0), (0.4, 4.8)])
+def test_a_restart_is_asked_for_after_two_seconds_or_six_round_trips(delay, after):
+    network = TwoPaths(delays=(delay, delay)).settle(30)
+    dark_at = network.now
+    network.dark = {(n, side) for n in (0, 1) for side in (0, 1)}
+    network.talk(10, until=lambda: all(RestartNeeded("path-silent") in side for side in network.events))
+    asked = network.now - dark_at
+    assert after <= asked < after + 2 * delay + 0.1
+
+
+def test_a_moment_in_a_tunnel_is_no_outage():
+    network = TwoPaths().settle()
+    for _ in range(5):
+        network.dark = {(n, side) for n in (0, 1) for side in (0, 1)}
+        network.talk(1.5)
+        network.dark = set()
+        network.talk(1.0)
+    assert not any(isinstance(e, RestartNeeded) for side in network.events for e in side)
+
+
 def test_without_another_path_a_restart_is_asked_for_once():
     network = TwoPaths().settle()
     network.dark = {(n, side) for n in (0, 1) for side in (0, 1)}
     network.talk(40)
     for side, machine in enumerate(network.agents):
-        assert [e.reason for e in network.events[side] if isinstance(e, RestartNeeded)] == ["consent-expiring"]
+        assert [e.reason for e in network.events[side] if isinstance(e, RestartNeeded)] == ["path-silent"]
         assert [e.state for e in network.events[side] if isinstance(e, StateChanged)] == ["disconnected", "failed"]
         assert machine.next_timer() is None
 

@@ -206,9 +206,8 @@ class AgentCall:
 
     @property
     def connected(self):
-        """Whether the controlling side has made its choice, and the other one has somewhere to send to."""
-        controlling, controlled = self.agents
-        return controlling.state == "completed" and controlled.selected_pair is not None
+        """Whether both sides have agreed on a path."""
+        return all(agent.state == "completed" for agent in self.agents)
 
     def connect(self, seconds=20.0):
         return self.network.run(lambda: self.connected, seconds=seconds)

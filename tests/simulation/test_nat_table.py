@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stack import ice
 from stack.testing import Conditions, Dependence, NatBehavior
 
 from .nat_table import behind_firewall, behind_one_nat, describe, page
@@ -13,6 +14,7 @@ from .support import KINDS, TURN, TURN_TCP, AgentCall, Internet, Kind, call_betw
 PAGE = Path(__file__).parents[2] / "docs" / "tables" / "nat.md"
 INDEPENDENT = Dependence.ENDPOINT_INDEPENDENT
 BY_PORT = Dependence.ADDRESS_AND_PORT_DEPENDENT
+WITH_RELAY_WITHIN = 1.2  # seconds, a quarter of a second of them for gathering and signaling
 PAIRS = list(product(KINDS, repeat=2))
 
 
@@ -51,6 +53,16 @@ def test_without_relay_it_is_direct_or_nothing(a, b):
     call = call_between(a, b)
     assert call.connect(8.0) is hole_can_be_punched(a, b)
     assert (call.path is not None) is hole_can_be_punched(a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), PAIRS, ids=lambda kind: kind.name)
+def test_a_relay_is_found_within_about_a_second_whatever_the_nats_do(a, b):
+    """Between NATs that filter nothing and map by port each check makes a candidate, and each candidate a check."""
+    call = call_between(a, b, relay=TURN)
+    begin = call.now
+    assert call.connect()
+    assert call.now - begin < WITH_RELAY_WITHIN
+    assert all(len(agent.remote_candidates) < 2 * ice.MAX_PEER_REFLEXIVE_PER_HOST for agent in call.agents)
 
 
 @pytest.mark.parametrize("filtering", Dependence)
