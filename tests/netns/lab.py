@@ -202,6 +202,9 @@ class Lab:
             self.public.ip("link", "add", "switch", "type", "bridge")
             self.public.ip("address", "add", f"{PUBLIC}.1/24", "dev", "switch")
             self.public.ip("link", "set", "switch", "up")
+            # The rest of the internet: takes everything and never answers. Without a route sending fails, and coturn
+            # ends the session of a client whose peer it has no route to.
+            self.public.ip("route", "add", "default", "dev", "switch")
         except BaseException:
             self.__exit__()
             raise

@@ -9,8 +9,9 @@ from .call import call
 
 pytestmark = pytest.mark.interop
 
-LONGEST_GAP = 20.0
-"""Seconds without data that a handover may take at most: consent (RFC 7675 section 5.1) would have ended at 30."""
+LONGEST_GAP = 2.0
+"""Seconds without data that a handover may take at most. Measured: 0.7; 1.4 where the side that sees nothing nominates
+and the first answers are lost. Virtual time holds it to less than one (tests/simulation); here two cores run it all."""
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def gap_until_it_flows(made, seconds=40):
 
 
 @pytest.mark.parametrize("offering", ["phone", "car"])
-@pytest.mark.parametrize("cut", [link_down])
+@pytest.mark.parametrize("cut", [link_down, black_hole])
 async def test_it_goes_on_over_the_other_network(server, phone, car, cut, offering):
     machines = (phone, car) if offering == "phone" else (car, phone)
     async with call(*machines, server.stun) as made:

@@ -57,6 +57,16 @@ async def test_there_is_no_direct_path_where_ports_cannot_be_guessed(lab, server
             await made.connected(3)
 
 
+@pytest.mark.parametrize(
+    ("nats", "servers"), [(("random", "random"), "turn"), (("udp-blocked", "masquerade"), "turn_over_tcp")]
+)
+async def test_a_relay_carries_it_where_nothing_else_can(lab, server, nats, servers):
+    alice, bob = (home(lab, name, nat) for name, nat in zip(("alice", "bob"), nats, strict=True))
+    async with call(alice, bob, getattr(server, servers)) as made:
+        await made.connected()
+        assert await made.flow() > 10
+
+
 async def test_nothing_of_a_lab_is_left(lab):
     from .lab import Lab, run
 
