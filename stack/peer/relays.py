@@ -18,7 +18,7 @@ MAX_RELAYS: Final = 16
 MAX_TURN_SERVERS: Final = 8
 """Servers that are used from every UDP socket."""
 RETRY_INTERVAL: Final = 30.0
-"""Seconds before an allocation that the server has forgotten is asked for again a second time."""
+"""Seconds before an allocation that the server keeps forgetting is asked for again."""
 
 _BINDING: Final = frozenset({b"\x00\x01", b"\x00\x11", b"\x01\x01", b"\x01\x11"})  # all classes: RFC 8489 section 5
 
@@ -112,6 +112,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         self._by_relayed: dict[Address, _Relay] = {}
         self._received: list[Datagram] = []
         self._outgoing: list[Datagram] = []
+        self._retried: dict[tuple[Address, Address], float] = {}
         self._closed = False
 
     def __bool__(self) -> bool:
@@ -314,7 +315,9 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     def _ended(self, relay: _Relay, error: PeerError | None, now: float) -> None:
         forgotten = error is not None and error.reason == "allocation-mismatch" and relay.relayed is not None
         self._lose(relay, error)
-        if forgotten and now - relay.started >= RETRY_INTERVAL:  # the server has restarted
+        key = relay.base, relay.server.address
+        if forgotten and now - self._retried.get(key, float("-inf")) >= RETRY_INTERVAL:  # the server has restarted
+            self._retried[key] = now  # as many as there are paths to servers
             self._start(relay.base, relay.server, now, relay.tried)
 
     def _lose(self, relay: _Relay, error: PeerError | None) -> None:

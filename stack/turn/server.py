@@ -5,19 +5,23 @@ from typing import Final
 
 from ..core import Address, Datagram, Machine, ParseError, RandomBytes
 from ..stun import BINDING, Authenticated, Authenticator, Class, Message, Refused, binding_response, userhash
+from ..stun.limiter import Limiter
 from . import wire
 from .allocation import MAX_OUTGOING, Allocation, Channel, Context, Refusal, Request
 from .allocator import Allocator
 from .configuration import ServerConfiguration
 from .connections import Connections
 from .events import Closed, ServerEvent
-from .limiter import Limiter
 from .responses import error_response
 
 MAX_PERMISSIONS: Final = 256
 """Hosts with a permission in one allocation: more than the candidates that an ICE agent takes, for some agents."""
 MAX_CHANNELS: Final = 256
 """Channels in one allocation."""
+RATE: Final = 10.0
+"""Answers per second that one source gets before it has authenticated, in the long run."""
+BURST: Final = 40.0
+"""Answers at once: some clients behind one NAT that begin together."""
 
 _NEVER: Final = float("-inf")
 _REFUSALS: Final = {400: "incomplete-credentials", 401: "unauthenticated", 438: "stale-nonce"}
@@ -57,7 +61,7 @@ class Server(Machine[Datagram, Datagram, ServerEvent]):
         self._allocator = Allocator(self._context, self._connections.release)
         self._allocations = self._allocator.allocations
         self._relays = self._context.relays
-        self._limiter = Limiter()
+        self._limiter = Limiter(RATE, BURST)
         self._closed = False
         self._handlers: dict[int, Callable[[Request, Allocation, float], None]] = {
             wire.REFRESH: self._allocator.refresh,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import ssl
-import subprocess
 
 import pytest
 
@@ -20,6 +19,7 @@ from stack.aio.interfaces import local_addresses
 from stack.aio.network import Server, parse_servers
 from stack.aio.turn_server import Listener, TurnServer, TurnSettings
 from stack.turn import ServerConfiguration
+from tests.support.certificates import self_signed
 
 from .test_peer_connection import negotiate, open_channel, until
 
@@ -36,11 +36,7 @@ def host():
 @pytest.fixture
 def certificate(host, tmp_path):
     """A self-signed certificate for this address, as files (certificate, key)."""
-    files = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=test", "-addext", f"subjectAltName=IP:{host}", "-days", "2"]
-    subprocess.run([*command, *names, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    return files
+    return self_signed(tmp_path, host)
 
 
 @pytest.fixture

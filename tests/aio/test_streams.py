@@ -2,19 +2,14 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import errno
 import gc
-import ipaddress
 import socket
 import ssl
 import struct
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +17,7 @@ from stack.aio import stream_connection, streams
 from stack.aio.stream_connection import MAX_FRAME, MAX_QUEUED, FrameDeframer
 from stack.aio.streams import MAX_CONNECTIONS_PER_LISTENER, MAX_LISTENERS, StreamSockets
 from stack.core import Address, Datagram, LocalError, ParseError
+from tests.support.certificates import self_signed
 
 HOST = "127.0.0.1"
 NAME = "turn.example"
@@ -445,27 +441,8 @@ async def test_close_frees_what_waits_for_file_descriptors(pair, monkeypatch):
 @pytest.fixture(scope="module")
 def credentials(tmp_path_factory):
     """PEM files of a certificate for NAME that signs itself, and of its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, NAME)])
-    names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address(HOST))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(folder / "cert.pem"), str(folder / "key.pem")
+    certificate, key = self_signed(tmp_path_factory.mktemp("tls"), NAME, HOST)
+    return str(certificate), str(key)
 
 
 class Server:

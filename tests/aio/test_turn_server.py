@@ -5,7 +5,6 @@ import contextlib
 import os
 import socket
 import ssl
-import subprocess
 import time
 
 import pytest
@@ -31,6 +30,7 @@ from stack.turn import (
     parse_uri,
     wire,
 )
+from tests.support.certificates import self_signed
 
 HOST, USER, PASSWORD = "127.0.0.1", "driver", "secret"
 
@@ -58,12 +58,8 @@ async def serve():
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificate")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=localhost", "-days", "2", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([*command, *names], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context.load_cert_chain(*self_signed(tmp_path_factory.mktemp("certificate"), "localhost"))
     return context
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import stack
 from stack.cli.__main__ import COMMANDS
+from tests.support.certificates import self_signed
 
 from .support import PLAIN, ROOT, begin, in_process, objects, webrtc
 
@@ -56,36 +57,7 @@ def silent():
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate for localhost and its key, as PEM files."""
-    from stack.core.crypto import generate_ec_key
-
-    x509 = pytest.importorskip("cryptography.x509")
-    import datetime as dt
-    import ipaddress
-
-    from cryptography.hazmat.primitives import hashes, serialization
-
-    key = generate_ec_key(os.urandom)
-    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(ONE))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
+    return self_signed(tmp_path_factory.mktemp("tls"), "localhost", ONE)
 
 
 class TestHelp:

@@ -1,15 +1,13 @@
 """Fixtures of the labs."""
 
-import datetime as dt
 import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.certificates import self_signed
 
 from .lab import PUBLIC, Lab, missing
 
@@ -37,7 +35,7 @@ def server(lab, tmp_path):
     program = shutil.which("turnserver")
     if program is None:
         pytest.skip("no turnserver here: on Debian, apt-get install coturn")
-    certificate, key = certificate_files(tmp_path)
+    certificate, key = self_signed(tmp_path, NAME)
     config = tmp_path / "turnserver.conf"
     config.write_text(
         f"listening-ip={PUBLIC}.1\nrelay-ip={PUBLIC}.1\nlistening-port=3478\nlt-cred-mech\nuser={USER}:{PASSWORD}\n"
@@ -77,27 +75,3 @@ class Servers:
         self.stun = ({"urls": f"stun:{PUBLIC}.1:3478"},)
         self.turn = (*self.stun, {"urls": f"turn:{PUBLIC}.1:3478", **account})
         self.turn_over_tcp = ({"urls": f"turn:{PUBLIC}.1:3478?transport=tcp", **account},)
-
-
-def certificate_files(folder):
-    """Write a certificate for NAME that signs itself, and its key; return both files."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, NAME)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files

@@ -4,6 +4,7 @@ import pytest
 
 from stack.core import Address, Datagram, LocalError, ParseError
 from stack.stun import MAX_URI, Class, LongTermCredential, Message
+from stack.stun.limiter import MAX_SOURCES, Limiter
 from stack.testing import seeded_random_bytes
 from stack.turn import (
     MAX_DATA,
@@ -24,7 +25,7 @@ from stack.turn import data_connection as data_module
 from stack.turn import server as server_module
 from stack.turn.allocation import Channel
 from stack.turn.configuration import MAX_ALLOCATIONS, MAX_ALLOCATIONS_PER_USER
-from stack.turn.limiter import BURST, MAX_SOURCES, RATE, Limiter
+from stack.turn.server import BURST, RATE
 
 from .support import (
     CLIENT,
@@ -237,7 +238,7 @@ def seconds_for_a_relay():
 
 
 def answers_to_strangers():
-    limiter = Limiter()
+    limiter = Limiter(RATE, BURST)
     assert sum(limiter.allows("192.0.2.1", 0.0) for _ in range(100)) == BURST
     assert sum(limiter.allows("192.0.2.1", 1.0) for _ in range(100)) == RATE
     assert limiter.allows("192.0.2.2", 1.0)

@@ -17,7 +17,7 @@ from stack.turn import (
     Server,
     wire,
 )
-from stack.turn.limiter import BURST
+from stack.turn.server import BURST
 
 from .support import CLIENT, PEER, REALM, RELAY_HOST, SERVER, USER, client, configuration, joined, of, server
 from .test_server import UDP, Asker

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from stack.core import Address, LocalError, ParseError
 from stack.stun import Class, Message
+from stack.stun.limiter import Limiter
 from stack.turn import MAX_DATA, PeerPolicy, StreamDeframer, Uri, frame, is_channel_data, parse_uri, wire
-from stack.turn.limiter import Limiter
 
 MESSAGES = st.one_of(
     st.builds(wire.channel_data, st.integers(0x4000, 0x4FFF), st.binary(max_size=50)),
