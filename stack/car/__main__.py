@@ -53,7 +53,7 @@ class Options:
         height: Pixels.
         fps: Pictures per second.
         bitrate: Upper limit of the video, bit/s.
-        stun: STUN server URLs.
+        ice_servers: For the car and for the page.
         token: Wanted from drivers, or None.
     """
 
@@ -64,7 +64,7 @@ class Options:
     height: int
     fps: int
     bitrate: int
-    stun: tuple[str, ...]
+    ice_servers: tuple[RTCIceServer, ...]
     token: str | None
 
 
@@ -95,8 +95,16 @@ def run(
     height: Annotated[int, typer.Option(help="Pixels.")] = 360,
     fps: Annotated[int, typer.Option(min=1, max=60, help="Pictures per second.")] = 30,
     bitrate: Annotated[int, typer.Option(min=100, max=20_000, help="Most that the video may take, kbit/s.")] = 2_000,
-    stun: Annotated[
-        list[str] | None, typer.Option(help="STUN server, for drivers beyond this network; stun:host:port. Repeatable.")
+    ice_server: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="STUN or TURN server, for drivers beyond this network: stun:host, turn:host, turns:host. Repeatable."
+        ),
+    ] = None,
+    ice_username: Annotated[str | None, typer.Option(envvar="RCCAR_ICE_USERNAME", help="For the TURN servers.")] = None,
+    ice_credential: Annotated[
+        str | None,
+        typer.Option(envvar="RCCAR_ICE_CREDENTIAL", help="Its password; better in the environment than here."),
     ] = None,
     token: Annotated[
         str | None, typer.Option(help=r"Token in the link.  \[default: a new one, none for localhost]")
@@ -109,7 +117,8 @@ def run(
     """Drive a simulated RC car from a browser: live video, controls and telemetry over WebRTC."""
     if token is None and host not in ("127.0.0.1", "::1", "localhost"):
         token = secrets.token_urlsafe(12)
-    options = Options(host, port, codec, width, height, fps, bitrate * 1000, tuple(stun or ()), token)
+    servers = tuple(RTCIceServer(url, ice_username, ice_credential) for url in ice_server or ())
+    options = Options(host, port, codec, width, height, fps, bitrate * 1000, servers, token)
     report: Report = json_report if as_json else TerminalReport()
     try:
         asyncio.run(drive(options, report))
@@ -139,14 +148,14 @@ async def drive(options: Options, report: Report) -> None:
     create_encoder(f"video/{options.codec}", options.width, options.height, options.fps)  # fail now, not in a drive
     worker = Worker("camera")
     simulation = Simulation(track, options.fps, on_event=lambda event: _report_failsafe(event, report))
-    servers = [RTCIceServer(urls=url) for url in options.stun]
+    configuration = RTCConfiguration(iceServers=list(options.ice_servers), playoutDelay=(0.0, 0.0))
+    await RTCPeerConnection(configuration).close()  # a server that is none is said now, too
 
     def create_peer() -> tuple[Any, Any]:
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=servers, playoutDelay=(0.0, 0.0)))
+        peer = RTCPeerConnection(configuration)
         return peer, CarVideoTrack(camera, worker, options.fps, options.bitrate)
 
-    ice_servers: tuple[dict[str, Any], ...] = tuple({"urls": url} for url in options.stun)
-    settings = Settings(options.token, options.codec.upper(), ice_servers)
+    settings = Settings(options.token, options.codec.upper(), tuple(map(_for_the_page, options.ice_servers)))
     runner = web.AppRunner(
         CarServer(simulation, create_peer, settings, report).application(), access_log=None, shutdown_timeout=0.2
     )
@@ -172,6 +181,12 @@ async def drive(options: Options, report: Report) -> None:
     if not running.cancelled():
         running.result()
     report("stopped")
+
+
+def _for_the_page(server: RTCIceServer) -> dict[str, Any]:
+    """Return a server as a browser's RTCConfiguration has it."""
+    account = {"username": server.username, "credential": server.credential}
+    return {"urls": server.urls} | {name: value for name, value in account.items() if value is not None}
 
 
 async def _listen(runner: web.AppRunner, options: Options, report: Report) -> int:
