@@ -3,7 +3,16 @@
 from contextlib import suppress
 
 from stack.core import Address, Datagram, LocalError, ParseError
-from stack.ice import Agent, Candidate, Config, Parameters, ResolutionRequested, candidate_priority, explain
+from stack.ice import (
+    MAX_PEER_REFLEXIVE_PER_HOST,
+    Agent,
+    Candidate,
+    Config,
+    Parameters,
+    ResolutionRequested,
+    candidate_priority,
+    explain,
+)
 from stack.ice.candidate import ip_of, is_unicast
 from stack.stun import BINDING, Class, Message, short_term_key
 from stack.testing import seeded_random_bytes
@@ -121,7 +130,7 @@ def check_sequence(data: bytes) -> None:
             agent.receive_datagram(answer, now)
         drained(agent, now)
         consistent(agent)
-    explain(agent)
+    explain(agent.statistics())
     end(agent, now)
 
 
@@ -143,10 +152,10 @@ def act(agent: Agent, what: int, now: float) -> None:
         case 5:
             agent.set_remote_parameters(Parameters(PEER.ufrag, PEER.pwd, number == 1, number > 1), now)
         case 6:
-            tcp = {"transport": "tcp", "tcp_type": "passive"} if number == 1 else {"transport": "udp"}
+            transport, tcp_type = ("tcp", "passive") if number == 1 else ("udp", None)
             host = f"192.0.2.{number}"
             agent.add_remote_candidate(
-                Candidate("1", 1, priority=1000 + number, host=host, port=7, type="host", **tcp), now
+                Candidate("1", 1, transport, 1000 + number, host, 7, "host", tcp_type=tcp_type), now
             )
         case 7:
             agent.add_remote_candidate(Candidate("1", 1, "udp", 99, NAME, 7 + number, "host"), now)
@@ -168,7 +177,8 @@ def act(agent: Agent, what: int, now: float) -> None:
         case 14:
             agent.add_stun_server(RELAYED._replace(port=3478 + number), now)
         case _:
-            agent.receive_datagram(Datagram(request(agent, number), RELAYED, address), now)
+            source = RELAYED._replace(port=1 + int(now * 1000) % 0xFFFF)  # a NAT with a port for each destination
+            agent.receive_datagram(Datagram(request(agent, number), source, address), now)
 
 
 def request(agent: Agent, number: int) -> bytes:
@@ -197,6 +207,12 @@ def consistent(agent: Agent) -> None:
         raise AssertionError("data goes to a pair that is not valid")
     if len(agent.pairs) > 100 or len(agent.local_candidates) > 64 or len(agent.remote_candidates) > 64:
         raise AssertionError("a limit does not hold")
+    learnt = [candidate.host for candidate in agent.remote_candidates if candidate.type == "prflx"]
+    if any(learnt.count(host) > MAX_PEER_REFLEXIVE_PER_HOST for host in learnt):
+        raise AssertionError("too much is learnt of one host")
+    known = {candidate.address for candidate in agent.remote_candidates}
+    if any(pair.remote not in known for pair in agent.pairs):
+        raise AssertionError("a pair of a candidate that was given up")
 
 
 def end(agent: Agent, now: float) -> None:

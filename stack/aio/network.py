@@ -141,6 +141,11 @@ class Network:
         self._closed = False
 
     @property
+    def turn_servers(self) -> int:
+        """How many TURN servers were given."""
+        return sum(server.relay for server in self._servers)
+
+    @property
     def is_open(self) -> bool:
         """Whether sockets were bound."""
         return self._loop is not None

@@ -251,7 +251,9 @@ class RTCPeerConnection(EventTarget):
 
     def iceReport(self) -> ice.Statistics:
         """Return all candidates and pairs with their history; `stack.ice.explain` puts it into words."""
-        return self._machine.transport.ice.statistics()
+        report = self._machine.transport.ice.statistics()
+        report.turn_servers = self._driver.network.turn_servers
+        return report
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None = None) -> None:
         """Take a trickled candidate; None ends them."""
@@ -338,7 +340,7 @@ class RTCPeerConnection(EventTarget):
         self.dispatch("icecandidate", RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag))
 
     def _on_relay_lost(self, event: RelayLost) -> None:
-        if event.error is None:
+        if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
             return
         address, reason = event.server.address, str(event.error)
         logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)

@@ -31,9 +31,17 @@ from .events import (
     State,
     StateChanged,
 )
+from .explanation import Hint, explain, hints
+from .milestones import Milestones
 from .preferences import local_preferences
 from .resolution import MAX_CANDIDATES_PER_NAME, MAX_NAMES
-from .statistics import CandidateStatistics, PairStatistics, Statistics, explain
+from .statistics import (
+    CandidateStatistics,
+    PairStatistics,
+    Statistics,
+    statistics_from_json,
+    statistics_to_json,
+)
 
 __all__ = [
     "MAX_CANDIDATES_PER_NAME",
@@ -56,6 +64,8 @@ __all__ = [
     "Config",
     "Event",
     "GatheringCompleted",
+    "Hint",
+    "Milestones",
     "Pair",
     "PairSelected",
     "PairState",
@@ -70,6 +80,9 @@ __all__ = [
     "Statistics",
     "candidate_priority",
     "explain",
+    "hints",
     "local_preferences",
     "pair_priority",
+    "statistics_from_json",
+    "statistics_to_json",
 ]

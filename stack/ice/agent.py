@@ -24,6 +24,7 @@ from .config import MAX_STUN_SERVERS
 from .events import Closed, ResolutionRequested, State
 from .liveness import OUTAGE
 from .local import LocalSide
+from .milestones import Milestones
 from .nomination import Nominations
 from .pairing import KEEPALIVE, NOMINATE, PAC
 from .resolution import is_mdns_name
@@ -158,6 +159,7 @@ class Agent(LocalSide):
         lite = self._config.lite
         if lite != parameters.lite and self._controlling is lite:
             self._switch_role()  # a full agent controls a lite one: RFC 8445 section 6.1.1
+        self._milestones.reach("remote_parameters", now)
         self._timers.set(PAC, now + self._config.pac_timeout)
         self._pair_all(now)
         for early in self._early.values():
@@ -274,6 +276,8 @@ class Agent(LocalSide):
         self._resolution.clear()
         self._early.clear()
         self._nominations = Nominations()
+        self._milestones = Milestones(started=now)
+        self._restarts += 1
         self._checklist = Checklist(self._config.max_pairs)
         self._checks.forget(keep=self._selected)
         self._paths = {(self._selected.local, self._selected.remote)} if self._selected else set()

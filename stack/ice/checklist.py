@@ -53,6 +53,9 @@ class Pair:
         nomination_value: NOMINATION of that request, 0 without.
         use_candidate_at: When the controlling side asked for it last.
         rtt: Smoothed round-trip time in seconds, None before the first sample.
+        last_rtt: The last sample.
+        total_rtt: The sum of all samples.
+        rtt_samples: How many there were.
         responded_at: When the last valid response came.
         formed_at: When the pair was made.
         checked_at: When the first check left.
@@ -79,6 +82,9 @@ class Pair:
     nomination_value: int = 0
     use_candidate_at: float = float("-inf")
     rtt: float | None = None
+    last_rtt: float | None = None
+    total_rtt: float = 0.0
+    rtt_samples: int = 0
     responded_at: float = float("-inf")
     formed_at: float | None = None
     checked_at: float | None = None
@@ -111,6 +117,9 @@ class Pair:
 
     def add_rtt_sample(self, sample: float) -> None:
         """Smooth `rtt` with a sample in seconds."""
+        self.last_rtt = sample
+        self.total_rtt += sample
+        self.rtt_samples += 1
         self.rtt = sample if self.rtt is None else self.rtt + _RTT_WEIGHT * (sample - self.rtt)
 
 

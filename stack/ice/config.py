@@ -18,7 +18,11 @@ MAX_PEER_REFLEXIVE: Final = 32
 MAX_PATHS: Final = 256
 """Paths that data is accepted from. Only the authenticated peer can add one; NAT rebinding adds one each."""
 DEFAULT_PACING: Final = 0.05
-"""Ta of a side that proposes none: RFC 8445 section 14.2."""
+"""Ta of a side that proposes none: RFC 8445 section 14.2. The default here too, for less is in force only where both
+sides have signalled it. Who signals should propose less: with 0.02 a call through two NATs has its path after 0.24 s in
+place of 0.41, through a relay between symmetric ones after 0.48 in place of 0.63, and the last of sixteen pairs is
+reached after 0.4 s in place of 0.85. It costs 50 checks of 150 bytes a second, 60 kbit/s, which appendix B.1 asks to be
+affordable, and a path for video affords. Still less gains little, and floods slow paths and the tables of NATs."""
 MIN_PACING: Final = 0.005
 """The least Ta: RFC 8445 appendix B.1."""
 MAX_OUTGOING: Final = 512

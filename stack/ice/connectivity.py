@@ -164,6 +164,7 @@ class Connectivity(Paths):
             self._timers.cancel(PACE)
         if self._local_ended and not self._gathered and self._gatherer.done:
             self._gathered = True
+            self._milestones.reach("gathered", now)
             self._events.append(GatheringCompleted())
         self._update_state()
 
@@ -338,6 +339,7 @@ class Connectivity(Paths):
         while candidate.priority in used:  # each has its own local preference: RFC 8445 section 5.1.2.1
             candidate.priority -= 1 << 8
         self._local_candidates[self._key(candidate)] = candidate
+        self._milestones.reach("first_candidate", self._now)
         if not candidate.hidden:
             self._events.append(CandidateGathered(candidate.signalled()))
 

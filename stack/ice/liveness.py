@@ -107,7 +107,8 @@ class Liveness:
         self._by_silence = by_silence
         self._probes = 0
         self._timers.cancel(UNANSWERED)
-        self._timers.set(OUTAGE, max(now, since + _window(rtt, _OUTAGE_RTTS, _OUTAGE_MIN)))
+        probed = now + _window(rtt, _DARK_RTTS, _DARK_MIN)  # timers may be late: nothing is told without a try
+        self._timers.set(OUTAGE, max(probed, since + _window(rtt, _OUTAGE_RTTS, _OUTAGE_MIN)))
 
     def probed(self, now: float, rtt: float | None) -> bool:
         """Take note that the selected pair is probed now; tell whether the spare ones are to be probed too."""

@@ -27,6 +27,7 @@ from .consent import Consent
 from .events import Event, RoleChanged, State, StateChanged
 from .gathering import Gatherer
 from .liveness import Liveness
+from .milestones import Milestones
 from .nomination import Nominations
 from .resolution import Resolution
 from .tcp import checks_can_begin, opposite
@@ -77,6 +78,15 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._checking = self._was_connected = self._in_outage = False
         self._patient = True
         self._outgoing: list[Datagram] = []
+        self._milestones = Milestones()
+        self._started_at: float | None = None
+        self._restarts = 0
+
+    def _clamp(self, now: float) -> float:
+        now = super()._clamp(now)
+        if self._started_at is None:
+            self._started_at = self._milestones.started = now
+        return now
 
     def _new_parameters(self, credentials: Parameters | None = None) -> Parameters:
         """Return our parameters for a new generation, with fresh credentials unless there are some."""
@@ -122,6 +132,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
             name, COMPONENT, remote.transport, priority, remote.host, remote.port, "prflx", tcp_type=tcp_type
         )
         candidate.known_at = now
+        self._milestones.reach("first_remote_candidate", now)
         self._remote_candidates[remote] = candidate
         return candidate
 
@@ -156,7 +167,17 @@ class Pairing(Machine[Datagram, Datagram, Event]):
 
     def _put_remote_candidate(self, candidate: Candidate, now: float) -> None:
         address = remote_address(candidate)
-        candidate = replace(candidate, host=address.host, transport=address.transport, known_at=now)
+        candidate = replace(
+            candidate,
+            host=address.host,
+            transport=address.transport,
+            interface="",  # what only its own side can know
+            network_cost=0,
+            server=None,
+            relay_protocol="",
+            known_at=now,
+        )
+        self._milestones.reach("first_remote_candidate", now)
         self._remote_candidates[address] = candidate
         for pair in self._checklist.pairs:
             if pair.remote == address:  # peer-reflexive until now: RFC 8838 section 11
@@ -251,6 +272,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         if pair.checked_at is None:
             pair.checked_at = now
         self._checks.add(check)
+        self._milestones.reach("first_check", now)
         self._emit(check.datagram())
 
     def _emit(self, *datagrams: Datagram) -> None:

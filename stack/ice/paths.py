@@ -49,6 +49,7 @@ class Paths(Pairing):
                 self._nominated.nominated = False
             pair.nominated, pair.nominated_at = True, now
             self._nominations.changed(now)
+            self._milestones.reach("nominated", now)
             if self._nominations.negotiated:
                 self._nominations.received = max(self._nominations.received, value)
             self._nominated, self._nominating, self._moved_to = pair, None, None
@@ -127,6 +128,7 @@ class Paths(Pairing):
 
     def _make_valid(self, pair: Pair, now: float) -> None:
         pair.state = PairState.SUCCEEDED
+        self._milestones.reach("first_valid", now)
         self._accept(pair.local, pair.remote)
         if not pair.valid:
             pair.valid = True

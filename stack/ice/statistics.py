@@ -1,11 +1,14 @@
-"""What an agent has seen and done: as plain values, and as text for people."""
+"""What an agent has seen and done, as plain values; `explain` puts them into words for people."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from dataclasses import asdict, dataclass, fields
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from ..core import ParseError
 from .candidate import Candidate
 from .checklist import Pair
+from .milestones import Milestones
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class CandidateStatistics:
-    """A candidate. All times are of the agent's clock, in seconds.
+    """A candidate.
 
     Args:
         foundation: Of RFC 8445 section 5.1.1.3.
@@ -31,7 +34,9 @@ class CandidateStatistics:
         hidden: Whether it is not signalled at all.
         server: STUN or TURN server that it was learnt from.
         relay_protocol: `udp`, `tcp` or `tls`, relayed ones only.
-        known_at: When it became known.
+        base_host: Where its datagrams leave from, local ones only.
+        base_port: The port of that.
+        known_at: When it became known, seconds since the agent's start.
     """
 
     foundation: str
@@ -49,12 +54,14 @@ class CandidateStatistics:
     hidden: bool
     server: str | None
     relay_protocol: str
+    base_host: str | None
+    base_port: int | None
     known_at: float | None
 
 
 @dataclass(slots=True)
 class PairStatistics:
-    """A pair. All times are of the agent's clock, in seconds.
+    """A pair. All times are seconds since the agent's start.
 
     Args:
         local: Local candidate.
@@ -65,6 +72,9 @@ class PairStatistics:
         nominated: Whether it was chosen.
         selected: Whether data goes there now.
         rtt: Smoothed round-trip time, seconds.
+        last_rtt: The last sample, seconds.
+        total_rtt: The sum of all samples, seconds.
+        rtt_samples: How many there were.
         formed_at: When the pair was made.
         checked_at: When the first check left.
         validated_at: When the first response came.
@@ -84,6 +94,9 @@ class PairStatistics:
     nominated: bool
     selected: bool
     rtt: float | None
+    last_rtt: float | None
+    total_rtt: float
+    rtt_samples: int
     formed_at: float | None
     checked_at: float | None
     validated_at: float | None
@@ -97,10 +110,10 @@ class PairStatistics:
 
 @dataclass(slots=True)
 class Statistics:
-    """An agent; `dataclasses.asdict` makes it JSON.
+    """An agent. All times are seconds since its start.
 
     Args:
-        now: The time the agent was told last, seconds.
+        now: The time that the agent was told last; None before it was told any.
         state: W3C's name.
         controlling: The role.
         lite: Whether it is a lite implementation.
@@ -113,6 +126,11 @@ class Statistics:
         pairs: The checklist, best pair first.
         names_waiting: mDNS names that are being resolved.
         dropped: What was dropped, by reason.
+        has_remote_parameters: Whether the other side's credentials are known.
+        restarts: How often ICE was restarted.
+        milestones: When what happened first since the start or the last restart.
+        stun_servers: How many are asked.
+        turn_servers: How many are used, if whoever uses them has filled it in: the agent does not know.
     """
 
     now: float | None
@@ -128,59 +146,19 @@ class Statistics:
     pairs: list[PairStatistics]
     names_waiting: int
     dropped: dict[str, int]
-
-
-def _finite(value: float) -> float | None:
-    return value if value > float("-inf") else None
-
-
-def _candidate(candidate: Candidate) -> CandidateStatistics:
-    return CandidateStatistics(
-        foundation=candidate.foundation,
-        type=candidate.type,
-        transport=candidate.transport,
-        tcp_type=candidate.tcp_type,
-        host=candidate.host,
-        port=candidate.port,
-        priority=candidate.priority,
-        related_host=candidate.related_host,
-        related_port=candidate.related_port,
-        interface=candidate.interface,
-        network_cost=candidate.network_cost,
-        mdns_name=candidate.mdns_name,
-        hidden=candidate.hidden,
-        server=str(candidate.server) if candidate.server else None,
-        relay_protocol=candidate.relay_protocol,
-        known_at=candidate.known_at,
-    )
-
-
-def _pair(pair: Pair, selected: Pair | None) -> PairStatistics:
-    return PairStatistics(
-        local=_candidate(pair.local_candidate),
-        remote=_candidate(pair.remote_candidate),
-        state=str(pair.state),
-        priority=pair.priority,
-        valid=pair.valid,
-        nominated=pair.nominated,
-        selected=pair is selected,
-        rtt=pair.rtt,
-        formed_at=pair.formed_at,
-        checked_at=pair.checked_at,
-        validated_at=pair.validated_at,
-        nominated_at=pair.nominated_at,
-        responded_at=_finite(pair.responded_at),
-        requests_sent=pair.requests_sent,
-        responses_received=pair.responses_received,
-        requests_received=pair.requests_received,
-        responses_sent=pair.responses_sent,
-    )
+    has_remote_parameters: bool
+    restarts: int
+    milestones: Milestones
+    stun_servers: int
+    turn_servers: int | None = None
 
 
 def collect(agent: "Agent") -> Statistics:
     """Return the statistics of an agent; see `Agent.statistics`."""
+    view = _View(agent._started_at or 0.0, agent.selected_pair)  # noqa: SLF001  a view of the agent, written apart
+    candidates = agent._local_candidates.values()  # noqa: SLF001  the same; hidden ones too
     return Statistics(
-        now=_finite(agent._now),  # noqa: SLF001  a view of the agent, written apart from it
+        now=view.time(agent._now),  # noqa: SLF001  the same
         state=agent.state,
         controlling=agent.controlling,
         lite=agent._config.lite,  # noqa: SLF001  the same
@@ -188,87 +166,125 @@ def collect(agent: "Agent") -> Statistics:
         pacing_interval=agent._pacing,  # noqa: SLF001  the same
         gathered=agent._gathered,  # noqa: SLF001  the same
         remote_ended=agent._remote_ended,  # noqa: SLF001  the same
-        local_candidates=[_candidate(c) for c in agent._local_candidates.values()],  # noqa: SLF001  hidden ones too
-        remote_candidates=[_candidate(c) for c in agent.remote_candidates],
-        pairs=[_pair(pair, agent.selected_pair) for pair in agent.pairs],
+        local_candidates=[view.candidate(candidate, local=True) for candidate in candidates],
+        remote_candidates=[view.candidate(candidate) for candidate in agent.remote_candidates],
+        pairs=[view.pair(pair) for pair in agent.pairs],
         names_waiting=len(agent._resolution),  # noqa: SLF001  the same
         dropped=dict(agent.dropped),
+        has_remote_parameters=agent.remote_parameters is not None,
+        restarts=agent._restarts,  # noqa: SLF001  the same
+        milestones=view.milestones(agent._milestones),  # noqa: SLF001  the same
+        stun_servers=len(agent._gatherer.servers),  # noqa: SLF001  the same
     )
 
 
-def explain(agent: "Agent") -> str:
-    """Return a report for people: candidates, pairs, what was dropped, and what may be wrong."""
-    statistics = agent.statistics()
-    role = "controlling" if statistics.controlling else "controlled"
-    lines = [f"ICE agent: {statistics.state}, {role}{', lite' if statistics.lite else ''}"]
-    for title, candidates in (("local", statistics.local_candidates), ("remote", statistics.remote_candidates)):
-        lines.append(f"{len(candidates)} {title} candidates")
-        lines += [f"  {_describe(candidate)}  priority {candidate.priority}" for candidate in candidates]
-    lines.append(f"{len(statistics.pairs)} pairs, best first")
-    if statistics.pairs:
-        header = ("local", "remote", "state", "use", "rtt ms", "sent/answered", "received/answered", "age s")
-        lines += _table([header, *(_row(pair, statistics.now) for pair in statistics.pairs)])
-    if statistics.dropped:
-        dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(statistics.dropped.items()))
-        lines.append(f"dropped: {dropped}")
-    lines += [f"hint: {hint}" for hint in _hints(statistics)]
-    return "\n".join(lines)
+class _View:
+    """Copies what an agent has, with times since its start."""
+
+    def __init__(self, start: float, selected: Pair | None) -> None:
+        self._start = start
+        self._selected = selected
+
+    def time(self, value: float | None) -> float | None:
+        return value - self._start if value is not None and value > float("-inf") else None
+
+    def milestones(self, reached: Milestones) -> Milestones:
+        return Milestones(*(self.time(getattr(reached, field.name)) for field in fields(Milestones)))
+
+    def candidate(self, candidate: Candidate, *, local: bool = False) -> CandidateStatistics:
+        base = candidate.base if local else None
+        return CandidateStatistics(
+            foundation=candidate.foundation,
+            type=candidate.type,
+            transport=candidate.transport,
+            tcp_type=candidate.tcp_type,
+            host=candidate.host,
+            port=candidate.port,
+            priority=candidate.priority,
+            related_host=candidate.related_host,
+            related_port=candidate.related_port,
+            interface=candidate.interface,
+            network_cost=candidate.network_cost,
+            mdns_name=candidate.mdns_name,
+            hidden=candidate.hidden,
+            server=str(candidate.server) if candidate.server else None,
+            relay_protocol=candidate.relay_protocol,
+            base_host=base.host if base else None,
+            base_port=base.port if base else None,
+            known_at=self.time(candidate.known_at),
+        )
+
+    def pair(self, pair: Pair) -> PairStatistics:
+        return PairStatistics(
+            local=self.candidate(pair.local_candidate, local=True),
+            remote=self.candidate(pair.remote_candidate),
+            state=pair.state.value,
+            priority=pair.priority,
+            valid=pair.valid,
+            nominated=pair.nominated,
+            selected=pair is self._selected,
+            rtt=pair.rtt,
+            last_rtt=pair.last_rtt,
+            total_rtt=pair.total_rtt,
+            rtt_samples=pair.rtt_samples,
+            formed_at=self.time(pair.formed_at),
+            checked_at=self.time(pair.checked_at),
+            validated_at=self.time(pair.validated_at),
+            nominated_at=self.time(pair.nominated_at),
+            responded_at=self.time(pair.responded_at),
+            requests_sent=pair.requests_sent,
+            responses_received=pair.responses_received,
+            requests_received=pair.requests_received,
+            responses_sent=pair.responses_sent,
+        )
 
 
-def _describe(candidate: CandidateStatistics) -> str:
-    host = f"[{candidate.host}]" if ":" in candidate.host else candidate.host
-    kind = candidate.transport if candidate.tcp_type is None else f"{candidate.transport} {candidate.tcp_type}"
-    text = f"{candidate.type} {host}:{candidate.port}/{kind}"
-    if candidate.interface:
-        text += f" on {candidate.interface}"
-    if candidate.relay_protocol:
-        text += f" by {candidate.relay_protocol} of {candidate.server or 'a relay'}"
-    return text + (" (hidden)" if candidate.hidden else "")
+# As JSON, to be saved by one program and explained by another.
 
 
-def _row(pair: PairStatistics, now: float | None) -> tuple[str, ...]:
-    use = ["selected"] if pair.selected else []
-    use += ["nominated"] if pair.nominated else []
-    use += ["valid"] if pair.valid and not use else []
-    answered = pair.responded_at
-    return (
-        _describe(pair.local),
-        _describe(pair.remote),
-        pair.state,
-        " ".join(use) or "-",
-        "-" if pair.rtt is None else f"{1000 * pair.rtt:.1f}",
-        f"{pair.requests_sent}/{pair.responses_received}",
-        f"{pair.requests_received}/{pair.responses_sent}",
-        "-" if answered is None or now is None else f"{now - answered:.1f}",
-    )
+def statistics_to_json(statistics: Statistics) -> str:
+    """Return the statistics as a JSON object, whose members are the attributes."""
+    return json.dumps(asdict(statistics), allow_nan=False)
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+def statistics_from_json(text: str | bytes) -> Statistics:
+    """Read what `statistics_to_json` has written. Members that are not known are ignored, others may be missing.
+
+    Raises:
+        ParseError: `bad-json`, or `bad-statistics` if a member has the wrong type or a necessary one is missing.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ParseError("bad-json", str(error)) from error
+    return _read(Statistics, value, "statistics")
 
 
-def _hints(statistics: Statistics) -> list[str]:
-    hints: list[str] = []
-    dropped, pairs = statistics.dropped, statistics.pairs
-    if not statistics.local_candidates:
-        hints.append("there is no local candidate: was a socket bound, and is an interface up?")
-    if not statistics.remote_candidates:
-        hints.append("the other side has signalled no candidate that can be used: does the signalling work?")
-    elif statistics.local_candidates and not pairs and statistics.state in {"new", "checking", "failed"}:
-        hints.append("no local candidate can reach a remote one: different IP versions or transports, or no parameters")
-    asked = sum(pair.requests_sent for pair in pairs)
-    answered = sum(pair.responses_received for pair in pairs)
-    heard = sum(pair.requests_received for pair in pairs)
-    if asked and not answered and statistics.state != "new":
-        if heard:
-            hints.append("checks arrive, but ours are never answered: is a firewall or a NAT in between?")
-        else:
-            hints.append("no check was ever answered and none arrived: is UDP blocked? a TURN server would help")
-    if dropped.get("bad-integrity") or dropped.get("unknown-username"):
-        hints.append("credentials did not match: old parameters after a restart, or somebody else's checks")
-    if dropped.get("candidate-unresolved") or statistics.names_waiting:
-        hints.append("mDNS names of the other side could not be resolved (yet): they work in one local network only")
-    if statistics.state == "disconnected":
-        hints.append("the path has gone silent and no other one answers: is the network still there?")
-    return hints
+_Read = TypeVar("_Read")
+
+
+def _read(kind: type[_Read], value: object, name: str) -> _Read:
+    if not isinstance(value, dict):
+        raise ParseError("bad-statistics", f"{name} is no object")
+    hints = get_type_hints(kind)
+    members = {key: _member(hints[key], item, f"{name}.{key}") for key, item in value.items() if key in hints}
+    try:
+        return kind(**members)
+    except TypeError as error:
+        raise ParseError("bad-statistics", f"{name}: {error}") from error
+
+
+def _member(kind: Any, value: object, name: str) -> object:
+    if isinstance(kind, UnionType):
+        return None if value is None else _member(get_args(kind)[0], value, name)
+    if get_origin(kind) is list and isinstance(value, list):
+        return [_member(get_args(kind)[0], item, name) for item in value]
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {str(key): _member(get_args(kind)[1], item, name) for key, item in value.items()}
+    if kind in {CandidateStatistics, PairStatistics, Milestones}:
+        return _read(kind, value, name)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
+        return float(value)
+    if type(value) is not kind:
+        raise ParseError("bad-statistics", f"{name} is a {type(value).__name__}")
+    return value

@@ -238,6 +238,6 @@ async def test_ports_and_families_can_be_chosen():
 async def test_a_report_says_what_happened():
     async with RTCPeerConnection() as a, RTCPeerConnection() as b:
         await echo_works(a, b)
-        text = ice.explain(a._machine.transport.ice)
+        text = ice.explain(a.iceReport())
         assert "succeeded" in text
         assert a._machine.transport.ice.selected_pair.remote.host in text

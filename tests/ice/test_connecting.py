@@ -120,10 +120,20 @@ def in_one_network(source, target):
     return source.host.split(".")[1] == target.host.split(".")[1]
 
 
+@pytest.mark.parametrize("pacing", [None, 0.02])
 @pytest.mark.parametrize("passes", [everywhere, in_one_network])
-def test_four_hosts_on_each_side_connect_within_three_round_trips_in_spite_of_loss(passes):
-    assert percentile(times_to_connect(4, passes, loss=0, seeds=1), 0) == pytest.approx(0.1)
-    assert percentile(times_to_connect(4, passes), 0.95) < 0.3
+def test_four_hosts_on_each_side_connect_within_three_round_trips_in_spite_of_loss(passes, pacing):
+    assert percentile(times_to_connect(4, passes, pacing, loss=0, seeds=1), 0) == pytest.approx(0.1)
+    assert percentile(times_to_connect(4, passes, pacing), 0.95) < 0.3
+
+
+@pytest.mark.parametrize(("pacing", "seconds"), [(None, 0.1 + 15 * 0.05), (0.02, 0.1 + 15 * 0.02)])
+def test_the_last_of_sixteen_pairs_is_reached_as_soon_as_the_pacing_lets_it(pacing, seconds):
+    def in_the_last_network(source, target):
+        return source.host.startswith("10.3.") and target.host.startswith("10.3.")
+
+    (time,) = times_to_connect(4, in_the_last_network, pacing, loss=0, seeds=1)
+    assert time <= seconds + 1e-6
 
 
 def test_the_larger_pacing_of_both_sides_counts():

@@ -27,7 +27,6 @@ NOT_A_STREAM = TurnServer(SERVER, "user", "password", protocol="tcp")
 
 def build_relays(seed):
     a = EndingRelays(random_bytes=seeded_random_bytes(f"relays {seed}"), timeout=5.0)
-    sent = []
 
     def start(now):
         a.add_server(THERE, now)
@@ -36,7 +35,7 @@ def build_relays(seed):
     def work(now):
         for relayed in list(a._by_relayed):
             for data in (b"\x00\x01check", b"\x80media", bytes(1000)):
-                sent.extend(a.wrap([Datagram(data, PEER, relayed)], now))
+                a._outgoing += a.wrap([Datagram(data, PEER, relayed)], now)
         a.take()
 
     return Rig(a, TurnEnd(seed), start, work)

@@ -22,6 +22,7 @@ def build(seed):
                 machine.send(number % 3, 51, bytes([number]) * 3000, now, ordered=number % 2 == 0)
             machine.send(4, 51, b"unreliable", now, max_retransmits=0)
             machine.reset_streams([1, 2], now)
+            machine.path_changed(now)
 
     return Rig(a, b, start, work)
 

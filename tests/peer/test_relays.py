@@ -1,0 +1,249 @@
+"""Relays below ICE: what leaves through them is wrapped, what comes is unwrapped, and the agent knows of both."""
+
+import pytest
+
+from stack import ice, turn
+from stack.core import Address, Datagram, LocalError
+from stack.peer.relays import RelayAllocated, RelayLost, RelayMoved
+from stack.testing import Conditions, Link
+from tests.turn.support import PEER, SERVER
+
+from .relay_support import (
+    BASE,
+    FAR,
+    OVER_TCP,
+    STREAM,
+    THERE,
+    FarEnd,
+    Transport,
+    TurnEnd,
+    introduce,
+    relays,
+)
+
+CHECK, MEDIA = b"\x00\x01 a check", b"\x80 media"
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def allocated(**options):
+    """Relays with one allocation, what serves it, the link, and the relayed address."""
+    machine, end = relays(**options), TurnEnd()
+    link = Link(machine, end, Conditions(delay=0.01), keep_trace=True)
+    machine.add_server(THERE, link.now)
+    machine.add_base(BASE, link.now)
+    assert not machine.settled
+    assert link.run(lambda: of(link.events[0], RelayAllocated), seconds=5)
+    assert machine.settled
+    return machine, end, link, of(link.events[0], RelayAllocated)[0].relayed
+
+
+def pass_on(machine, link, datagrams):
+    """Send wrapped datagrams, and return what has come back through the relay after a while."""
+    machine._outgoing += machine.wrap(datagrams, link.now)
+    link.run(seconds=1)
+    return machine.take()
+
+
+def test_an_allocation_is_reported():
+    _, _, link, relayed = allocated()
+    (event,) = link.events[0]
+    assert (event.base, event.mapped, event.server) == (BASE, BASE, THERE)
+    assert relayed.host == SERVER.host
+
+
+def test_what_comes_back_looks_as_if_it_came_to_a_socket():
+    machine, end, link, relayed = allocated()
+    back = pass_on(machine, link, [Datagram(CHECK, PEER, relayed), Datagram(MEDIA, PEER, relayed)])
+    assert back == [Datagram(CHECK, PEER, relayed), Datagram(MEDIA, PEER, relayed)]
+    assert machine.take() == []
+    assert [(d.data, d.remote, d.local) for d in end.at_peers] == [(CHECK, PEER, relayed), (MEDIA, PEER, relayed)]
+
+
+def test_what_is_no_relays_stays_as_it_is_and_the_order_too():
+    machine, _, link, relayed = allocated()
+    direct = Datagram(CHECK, PEER, BASE)
+    wrapped = machine.wrap([direct, Datagram(CHECK, PEER, relayed), direct], link.now)
+    assert wrapped[0] is direct
+    assert wrapped[-1] is direct
+    assert {d.remote for d in wrapped[1:-1]} == {SERVER}
+    assert relays().wrap([direct], 0.0) == [direct]
+
+
+def test_a_path_with_data_gets_a_channel_and_one_with_checks_does_not():
+    machine, _, link, relayed = allocated()
+    pass_on(machine, link, [Datagram(CHECK, PEER, relayed)])
+    link.trace.clear()
+    pass_on(machine, link, [Datagram(CHECK, PEER, relayed)])
+    assert all(data[0] < 4 for _, _, data in link.trace)
+    pass_on(machine, link, [Datagram(MEDIA, PEER, relayed)])
+    link.trace.clear()
+    assert pass_on(machine, link, [Datagram(MEDIA, PEER, relayed)]) == [Datagram(MEDIA, PEER, relayed)]
+    assert all(0x40 <= data[0] < 0x50 for _, _, data in link.trace)
+
+
+def test_binding_responses_are_the_agents_although_the_server_relays():
+    machine, _, _, _ = allocated()
+    assert not machine.owns(Datagram(b"\x01\x01 response", SERVER, BASE))
+    assert machine.owns(Datagram(b"\x01\x04 response", SERVER, BASE))
+    assert machine.owns(Datagram(b"\x40\x00 data", SERVER, BASE))
+    assert not machine.owns(Datagram(b"\x40\x00 data", PEER, BASE))
+
+
+def test_a_socket_that_is_gone_takes_its_allocations_along():
+    machine, _, link, relayed = allocated()
+    machine.remove_base(BASE, link.now)
+    event = machine.next_event()
+    assert (event.relayed, event.error.reason) == (relayed, "path-closed")
+    assert not machine
+    assert machine.next_timer() is None
+    machine.receive_datagram(Datagram(b"\x40\x00\x00\x00", SERVER, BASE), link.now)
+    assert machine.dropped["unknown-server"] == 1
+
+
+@pytest.mark.parametrize("data", [bytes(100_000), b"\x80"])
+def test_what_cannot_be_relayed_is_counted(data):
+    machine, _, link, relayed = allocated()
+    peer = PEER if len(data) > 1 else Address("2001:db8::9", 5)
+    assert sum(len(datagram.data) for datagram in machine.wrap([Datagram(data, peer, relayed)], link.now)) < 200
+    assert machine.dropped["not-relayed"] == 1
+
+
+def test_a_server_that_never_answers_is_not_waited_for():
+    machine = relays(timeout=5.0)
+    machine.add_server(THERE, 0.0)
+    machine.add_base(BASE, 0.0)
+    while not machine.settled:
+        now = machine.next_timer()
+        machine.handle_timer(now)
+        machine.datagrams_to_send(now)
+    assert now == 5.0
+    while (due := machine.next_timer()) is not None:
+        machine.handle_timer(due)
+    lost = machine.next_event()
+    assert isinstance(lost, RelayLost)
+    assert (lost.relayed, lost.error.layer) == (None, "turn")
+
+
+def test_a_wrong_password_is_told():
+    machine, end = relays(), TurnEnd()
+    link = Link(machine, end)
+    machine.add_server(type(THERE)(SERVER, "driver", "wrong"), link.now)
+    machine.add_base(BASE, link.now)
+    assert link.run(lambda: of(link.events[0], RelayLost), seconds=5)
+    (lost,) = link.events[0]
+    assert lost.relayed is None
+    assert "wrong" not in repr(lost)
+
+
+def test_only_servers_of_the_same_family_and_scope_are_asked():
+    machine = relays()
+    machine.add_server(THERE, 0.0)
+    machine.add_base(Address("2001:db8::1", 5), 0.0)
+    machine.add_base(Address("127.0.0.1", 5), 0.0)
+    assert machine.datagrams_to_send(0.0) == []
+    assert machine.settled
+
+
+def test_over_a_stream_messages_are_framed():
+    machine = relays()
+    machine.add_stream(STREAM, OVER_TCP, 0.0)
+    (request,) = machine.datagrams_to_send(0.0)
+    assert (request.local, request.remote) == (STREAM, OVER_TCP.address)
+    assert turn.StreamDeframer().push(request.data) != []
+    with pytest.raises(LocalError, match="known already"):
+        machine.add_stream(STREAM, OVER_TCP, 0.0)
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_rfc8489_10_a_server_that_points_elsewhere(protocol):
+    machine = relays()
+    if protocol == "udp":
+        machine.add_server(THERE, 0.0)
+        machine.add_base(BASE, 0.0)
+    else:
+        machine.add_stream(STREAM, OVER_TCP, 0.0)
+    (relay,) = machine._relays.values()
+    machine.datagrams_to_send(0.0)
+    other = Address("203.0.113.99", 3479)
+    relay.client._events.append(turn.Redirected(other, None))
+    machine.handle_timer(0.1)
+    if protocol == "udp":
+        assert [d.remote for d in machine.datagrams_to_send(0.1)] == [other]
+    else:
+        moved = machine.next_event()
+        assert isinstance(moved, RelayMoved)
+        assert moved.server.address == other._replace(transport="tcp")
+        assert machine.datagrams_to_send(0.1) == []
+
+
+def test_closing_gives_the_allocations_back_with_one_drain():
+    machine, end, link, _ = allocated()
+    machine.close(link.now)
+    assert not machine
+    link.run(seconds=1)
+    assert end.server.allocations == 0
+    machine.close(link.now)
+    assert machine.datagrams_to_send(link.now) == []
+    assert machine.next_timer() is None
+
+
+# The transport: the agent, and relays for it.
+
+
+def transport_link(*, near=None, dark=(), **options):
+    """A transport, and the other side with the server; what goes between the `dark` addresses is lost."""
+    near, far = near or Transport("near", controlling=True, **options), FarEnd()
+    link = Link(near, far, Conditions(delay=0.02))
+    near.add_turn_server(THERE, link.now)
+    near.add_local_address(BASE, link.now)
+    near.end_local_addresses(link.now)
+    far.transport.add_local_address(FAR, link.now)
+    far.transport.end_local_addresses(link.now)
+    return near, far, link
+
+
+def test_candidates_of_the_relay_and_of_the_turn_server_as_stun_server():
+    near, _, link = transport_link()
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    kinds = {candidate.type for candidate in near.agent.local_candidates}
+    assert kinds == {"host", "relay"}  # the server sees the host's own address
+    relay = next(c for c in near.agent.local_candidates if c.type == "relay")
+    assert (relay.related_host, relay.related_port) == BASE[:2]
+
+
+def test_with_relays_only_nothing_else_is_known_and_the_path_leads_through_one():
+    near, far, link = transport_link(ice_transport_policy="relay")
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    (relay,) = near.agent.local_candidates
+    assert (relay.type, relay.related_host, relay.related_port) == ("relay", "0.0.0.0", 9)  # RFC 8839 section 5.1
+    introduce(near, far.transport, link.now)
+    assert link.run(lambda: near.agent.state == far.transport.agent.state == "completed", seconds=10)
+    assert near.agent.selected_pair.local == relay.address
+    assert far.transport.agent.selected_pair.remote == relay.address
+
+
+def test_gathering_ends_after_the_relays_have():
+    _, _, link = transport_link()
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    kinds = [type(event).__name__ for event in link.events[0]]
+    assert kinds.index("GatheringCompleted") > max(n for n, kind in enumerate(kinds) if kind == "CandidateGathered")
+
+
+def test_a_lost_relay_is_no_candidate_any_more():
+    near, _, link = transport_link()
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    near.remove_local_address(BASE, link.now)
+    link.drain()
+    assert near.agent.local_candidates == []
+    assert {event.candidate.type for event in of(link.events[0], ice.CandidateRemoved)} == {"host", "relay"}
+    assert len(of(link.events[0], RelayLost)) == 1
+
+
+def test_reasons_are_told_apart():
+    near, _, link = transport_link()
+    near.receive_datagram(Datagram(b"\x00", PEER, BASE), link.now)
+    near.relays.receive_datagram(Datagram(b"\x00", PEER, BASE), link.now)
+    assert near.dropped == {"truncated": 1, "relay-unknown-server": 1}
