@@ -14,6 +14,7 @@ except ImportError as missing:
 from stack import __version__
 
 COMMANDS: Final = {
+    "ice": "stack.cli.ice:app",
     "stun": "stack.cli.stun:app",
     "turn": "stack.cli.turn:app",
 }

@@ -23,8 +23,8 @@ async def measure(bench, side, quick):
 
 
 async def run_one(bench, wanted, runs, quick):
-    """Alternate ours and theirs; return one row of the report for each wanted metric."""
-    sides = {"ours": [], bench.peer: []}
+    """Alternate ours and theirs, if there is a peer; return one row of the report for each wanted metric."""
+    sides = {side: [] for side in ("ours", bench.peer) if side is not None}
     for run in range(runs):
         for side, values in sides.items():
             print(f"  {' '.join(wanted)}: {side}, run {run + 1} of {runs}", file=sys.stderr, flush=True)
@@ -32,7 +32,8 @@ async def run_one(bench, wanted, runs, quick):
     rows = []
     for metric in bench.metrics:
         if metric.name in wanted:
-            ours, theirs = (statistics.median(v[metric.name] for v in values) for values in sides.values())
+            medians = {side: statistics.median(v[metric.name] for v in values) for side, values in sides.items()}
+            ours, theirs = medians["ours"], medians.get(bench.peer)
             rows.append(
                 {
                     "name": metric.name,
@@ -41,7 +42,7 @@ async def run_one(bench, wanted, runs, quick):
                     "ours": ours,
                     "peer": bench.peer,
                     "theirs": theirs,
-                    "ratio": ours / theirs,
+                    "ratio": ours / theirs if theirs else None,
                 }
             )
     return rows
@@ -84,7 +85,7 @@ async def run_all(benches, only, options):
         except Exception as error:  # noqa: BLE001  one that fails must not lose the others
             failed = True
             print(f"  {' '.join(wanted)}: failed: {type(error).__name__}: {error}", file=sys.stderr)
-    report.write(rows, {bench.peer for bench in benches})
+    report.write(rows, {bench.peer for bench in benches if bench.peer is not None})
     report.show(rows)
     return int(failed)
 

@@ -27,18 +27,19 @@ class Benchmark:
     """A function that measures `ours` or the peer once, and returns a value for each of its metrics.
 
     measure: (`ours` or the peer's name, quick) -> {metric name: value}; it may be a coroutine function.
-    peer: what we compare with, and the name of the package whose version is reported.
+    peer: what we compare with, and the name of the package whose version is reported; None if there is nobody to
+        compare with, and only `ours` is measured.
     """
 
     metrics: tuple[Metric, ...]
-    peer: str
+    peer: str | None
     measure: Measure
 
 
 BENCHMARKS: list[Benchmark] = []
 
 
-def benchmark(*metrics: Metric, peer: str) -> Callable[[Measure], Measure]:
+def benchmark(*metrics: Metric, peer: str | None = None) -> Callable[[Measure], Measure]:
     """Register the decorated function."""
 
     def register(measure: Measure) -> Measure:

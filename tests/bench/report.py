@@ -51,15 +51,28 @@ def write(rows, peers):
 
 
 def number(value):
+    if value is None:
+        return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def style(row):
+    """The color of a row: whether ours is better; none without a peer."""
+    if row["ratio"] is None:
+        return None
+    return "green" if (row["ratio"] >= 1) == (row["better"] == "higher") else "red"
+
+
+def theirs(row):
+    """Their value and who they are, for the table of the README."""
+    return f"{number(row['theirs'])} ({row['peer']})" if row["peer"] else "-"
 
 
 def show(rows):
     table = Table(Column("what", no_wrap=True), "unit", "better", "ours", "theirs", "peer", "ratio")
     for row in rows:
-        cells = (row["name"], row["unit"], row["better"], number(row["ours"]), number(row["theirs"]), row["peer"])
-        good = (row["ratio"] >= 1) == (row["better"] == "higher")
-        table.add_row(*cells, f"{row['ratio']:.2f}", style="green" if good else "red")
+        cells = (row["name"], row["unit"], row["better"], number(row["ours"]), number(row["theirs"]))
+        table.add_row(*cells, row["peer"] or "-", number(row["ratio"]), style=style(row))
     console = Console()
     console.print(table)
     console.print(f"written to {RESULTS.relative_to(ROOT)}")
@@ -71,7 +84,7 @@ def markdown():
     lines = ["| what | unit | better | ours | theirs | ratio |", "| --- | --- | --- | ---: | ---: | ---: |"]
     lines += [
         f"| {row['name']} | {row['unit']} | {row['better']} | {number(row['ours'])} "
-        f"| {number(row['theirs'])} ({row['peer']}) | {row['ratio']:.2f} |"
+        f"| {theirs(row)} | {number(row['ratio'])} |"
         for row in data["results"]
     ]
     m = data["machine"]

@@ -68,6 +68,23 @@ def test_sides_alternate_and_the_median_counts(asked, results):
     assert {"cpu", "cores", "python", "kernel", "date", "peers"} <= set(written["machine"])
 
 
+def test_without_a_peer_only_ours_is_measured(monkeypatch, results, capsys):
+    asked = []
+
+    def alone(side, quick):
+        asked.append(side)
+        return {"gap": 0.25}
+
+    monkeypatch.setattr(bench, "load_all", lambda: [Benchmark((Metric("gap", "s", "lower"),), None, alone)])
+    assert bench.main([]) == 0
+    assert asked == ["ours"] * 3
+    (row,) = json.loads(results.read_text())["results"]
+    assert (row["ours"], row["peer"], row["theirs"], row["ratio"]) == (0.25, None, None, None)
+    capsys.readouterr()
+    assert bench.main(["--markdown"]) == 0
+    assert "| gap | s | lower | 0.25 | - | - |" in capsys.readouterr().out
+
+
 def test_only_the_metrics_asked_for(asked, results):
     assert bench.main(["--only", "delay", "--runs", "1"]) == 0
     assert [row["name"] for row in json.loads(results.read_text())["results"]] == ["delay"]

@@ -189,4 +189,4 @@ def test_the_command(tmp_path):
             serving.kill()
     assert '"event": "stopped"' in output
     assert errors == ""
-    assert serving.returncode == 0
+    assert serving.returncode == 130  # Ctrl-C

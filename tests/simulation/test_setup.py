@@ -5,6 +5,7 @@ import pytest
 from stack import ice
 from stack.testing import Conditions
 
+from .peers import PeerCall
 from .support import KINDS, STUN, Internet, Side
 
 ROUND_TRIP = 0.1
@@ -74,3 +75,41 @@ def test_with_a_tenth_lost_less_than_three_round_trips(kind):
     times = sorted(time_to_first_path(kind, loss=0.1, seed=seed) for seed in SEEDS)
     assert times[len(times) * 95 // 100] < 3 * ROUND_TRIP
     assert times[-1] > times[0]  # something was lost at all
+
+
+# Whole peer connections: descriptions, and an answer that has all candidates.
+
+
+def time_from_answer_to_path(kind, *, loss=0.0, seed=0):
+    """Seconds that an offering connection takes from the answer to its first valid pair."""
+    network = Internet(seed=seed)
+    hosts = [network.place(BY_NAME[kind], name, conditions=Conditions(delay=LINE))[0] for name in "ab"]
+    call = PeerCall(network, hosts, seed=seed, signaling=ROUND_TRIP / 2)
+    offerer, held = call.a, []
+    take_description, take_candidate = offerer.on_description, offerer.on_candidate
+    offerer.on_description = lambda answer: held.append((take_description, answer))
+    offerer.on_candidate = lambda candidate: held.append((take_candidate, candidate))
+    assert network.run(lambda: held and held[-1] == (take_candidate, None))
+    assert offerer.connection.ice_gathering_state == "complete"
+    for host in hosts:
+        host.interface.set_conditions(Conditions(delay=LINE, loss=1 - (1 - loss) ** 0.5))
+    begin = network.now
+    for take, value in held:
+        take(value)
+    assert network.run(lambda: any(pair.valid for pair in offerer.connection.transport.ice.pairs), seconds=20.0)
+    return network.now - begin
+
+
+def test_without_loss_a_connection_takes_one_round_trip():
+    assert time_from_answer_to_path("public") <= ROUND_TRIP + 1e-9
+
+
+def test_through_nats_a_connection_takes_one_pacing_interval_more():
+    assert time_from_answer_to_path("port-restricted") <= ROUND_TRIP + ice.Config().pacing_interval + 1e-9
+
+
+@pytest.mark.parametrize("kind", ["public", "port-restricted"])
+def test_with_a_tenth_lost_a_connection_takes_less_than_three_round_trips(kind):
+    times = sorted(time_from_answer_to_path(kind, loss=0.1, seed=seed) for seed in SEEDS)
+    assert times[len(times) * 95 // 100] < 3 * ROUND_TRIP
+    assert times[-1] > times[0]
