@@ -1,7 +1,7 @@
 """Order and strictness of the whole suite.
 
-Tests that talk to another implementation or to a browser run last and one at a time, whatever the number of workers,
-so that they do not disturb each other's timing. They skip where what they need is missing, unless
+Tests that talk to another implementation or to a browser, or that share the machine's multicast groups, run last and
+one at a time, whatever the number of workers, so that they do not disturb each other. The former skip where what they need is missing, unless
 WEBRTC_STACK_REQUIRE_INTEROP is 1: then a skip is a failure, because on the machine that judges a change nothing may
 go untested.
 """
@@ -20,13 +20,17 @@ def talks_to_others(item):
     return item.get_closest_marker("interop") is not None or item.get_closest_marker("browser") is not None
 
 
+def runs_alone(item):
+    return talks_to_others(item) or item.get_closest_marker("alone") is not None
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=talks_to_others)
+    items.sort(key=runs_alone)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of pytest-timeout: waiting is not the test's time
 def pytest_runtest_protocol(item):
-    if not talks_to_others(item):
+    if not runs_alone(item):
         return (yield)
     # A lock and not an xdist_group: it holds between any processes, and groups need names changed behind pytest's back.
     LOCK.parent.mkdir(exist_ok=True)

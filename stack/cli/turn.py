@@ -286,9 +286,8 @@ def _certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
             raise typer.BadParameter("--tls-key needs --tls-cert")
         return None
     for path in (cert, key):
-        if path is not None and not os.access(path, os.R_OK):
-            why = "no permission" if path.exists() else "there is no such file"
-            raise typer.BadParameter(f"{path} cannot be read: {why}")
+        if path is not None and not path.exists():
+            raise typer.BadParameter(f"{path} cannot be read: there is no such file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(cert, key)

@@ -215,6 +215,7 @@ def _without_udp(receive):
     return lambda datagram, now: receive(datagram, now) if datagram.local.transport == "tcp" else None
 
 
+@pytest.mark.alone
 async def test_names_in_place_of_addresses():
     configuration = RTCConfiguration(mdnsCandidates=True)
     async with RTCPeerConnection(configuration) as a, RTCPeerConnection(configuration) as b:

@@ -23,6 +23,8 @@ from stack.aio.mdns import (
 from stack.aio.mdns_wire import AAAA, ANY, MAX_ENTRIES, MAX_MESSAGE, A, Question, Record, parse, query, response
 from stack.core import LocalError, ParseError
 
+pytestmark = pytest.mark.alone
+
 HOST = "127.0.0.1"
 LOOPBACK = [LocalAddress(HOST, "lo", is_loopback=True)]
 NAME = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local"

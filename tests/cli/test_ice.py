@@ -212,6 +212,7 @@ class TestThisMachine:
         }
         assert "not connected: there is no candidate here" in err
 
+    @pytest.mark.alone
     async def test_tcp_names_families_and_ports(self, host):
         policy = ["-4", "--ports", "43000-43099", "--allow-network", f"{host}/32"]
         code, said, _ = await explained("--tcp", "--mdns", *policy)

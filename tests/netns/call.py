@@ -16,6 +16,8 @@ class Call:
         self.programs = (offerer, answerer)
         self._opened = {program: asyncio.Event() for program in self.programs}
         self.reports = []
+        self.freeze = 0.0  # the longest time without a frame of video, until `gaps` was last asked
+        self.frames = 0  # how many came between the last two times
         self._carriers = [
             asyncio.create_task(self._carry(offerer, answerer)),
             asyncio.create_task(self._carry(answerer, offerer)),
@@ -51,6 +53,8 @@ class Call:
     async def gaps(self):
         """Return the longest time without an answer since this was asked last, and how many came; the worse end's."""
         found = [await program.ask("gap") for program in self.programs]
+        self.freeze = max(self.freeze, *(entry["freeze"] for entry in found))
+        self.frames = min(entry["frames"] for entry in found)
         return max(entry["longest"] for entry in found), min(entry["count"] for entry in found)
 
     async def flow(self, seconds=0.5):
@@ -66,12 +70,12 @@ class Call:
 
 
 @asynccontextmanager
-async def call(offering, answering, servers):
+async def call(offering, answering, servers, *, video=False):
     """Begin a call between two machines; it need not be connected yet."""
     made = Call(await offering.program("peer"), await answering.program("peer"))
     try:
-        made.programs[1].tell("start", servers=servers, offer=False)
-        made.programs[0].tell("start", servers=servers, offer=True)
+        made.programs[1].tell("start", servers=servers, offer=False, video=video)
+        made.programs[0].tell("start", servers=servers, offer=True, video=video)
         yield made
     finally:
         await made.end()

@@ -1,19 +1,26 @@
 """A peer in a process of its own, told what to do line by line: see `Peer.commands`.
 
-It sends a counter every few milliseconds on an unreliable channel and gets it back from the other one, so that it
-knows for how long nothing came through.
+It sends a counter every few milliseconds on an unreliable channel and gets it back from the other one, and video if
+told so, so that it knows for how long nothing came through.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 from itertools import pairwise
 
 from stack import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
-from stack.aio import RTCIceServer
+from stack.aio import EncodedFrame, EncodedVideoTrack, MediaStreamError, RTCIceServer
 
 INTERVAL = 0.01
 """Seconds between two counters."""
+
+FRAME_INTERVAL = 1 / 30
+"""Seconds between two frames of video."""
+
+KEYFRAME = b"\x10\x02\x00\x9d\x01\x2a" + bytes(12_000)  # of VP8: RFC 6386 section 9.1
+DELTA_FRAME = b"\x11\x02\x00" + bytes(4000)
 
 
 def say(**line):
@@ -21,19 +28,42 @@ def say(**line):
     sys.stdout.flush()
 
 
+class Camera(EncodedVideoTrack):
+    def __init__(self):
+        super().__init__()
+        self.request_keyframe()
+
+    def request_keyframe(self):
+        self.wanted = True
+
+    async def recv(self):
+        await asyncio.sleep(FRAME_INTERVAL)
+        keyframe, self.wanted = self.wanted, False
+        timestamp = round(asyncio.get_running_loop().time() * 90_000) % 2**32
+        return EncodedFrame(KEYFRAME if keyframe else DELTA_FRAME, timestamp, keyframe)
+
+
+def longest(times):
+    return max((after - before for before, after in pairwise(times)), default=0.0)
+
+
 class Peer:
     def __init__(self):
         self.connection = self.channel = None
         self.heard = []  # when an answer came
+        self.seen = []  # when a frame came
         self.tasks = set()
 
-    async def start(self, servers, offer, **options):
+    async def start(self, servers, offer, video=False, **options):
         """Make a connection; the one that offers describes itself."""
         configuration = RTCConfiguration(iceServers=[RTCIceServer(**server) for server in servers], **options)
         self.connection = connection = RTCPeerConnection(configuration)
         connection.on("icecandidate", lambda found: say(candidate=found.toJSON() if found else None))
         connection.on("connectionstatechange", lambda: say(state=connection.connectionState))
         connection.on("datachannel", self._on_channel)
+        connection.on("track", self._on_track)
+        if video:
+            connection.addTrack(Camera())
         if offer:
             self._on_channel(connection.createDataChannel("counter", ordered=False, maxRetransmits=0))
             await self._describe()
@@ -57,10 +87,23 @@ class Peer:
             await self.connection.addIceCandidate(RTCIceCandidate(**candidate))
 
     async def gap(self):
-        """Return the longest time without an answer since this was asked last, and how many came."""
+        """Return the longest time without an answer since this was asked last, and how many came; frames likewise."""
         heard, self.heard = self.heard, self.heard[-1:]
-        gaps = [after - before for before, after in pairwise(heard)]
-        return {"longest": max(gaps, default=0.0), "count": len(gaps)}
+        seen, self.seen = self.seen, self.seen[-1:]
+        return {
+            "longest": longest(heard),
+            "count": max(len(heard) - 1, 0),
+            "freeze": longest(seen),
+            "frames": max(len(seen) - 1, 0),
+        }
+
+    def _on_track(self, track):
+        self.tasks.add(asyncio.create_task(self._watch(track)))
+
+    async def _watch(self, track):
+        with contextlib.suppress(MediaStreamError):
+            while await track.recv_encoded():
+                self.seen.append(asyncio.get_running_loop().time())
 
     def _on_channel(self, channel):
         self.channel = channel
@@ -86,6 +129,8 @@ class Peer:
     def _on_message(self, message):
         word, _, number = message.partition(" ")
         if word == "count":
+            if self.channel.readyState != "open":
+                return
             self.channel.send(f"heard {number}")
             return
         self.heard.append(asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""Two whole peer connections on two hosts, as a shell would run them, and messages between them."""
+"""Two whole peer connections on two hosts, as a shell would run them, with messages and video between them."""
 
 import functools
 import itertools
@@ -11,6 +11,9 @@ from stack.testing import seeded_random_bytes
 from .support import STUN, turn_server
 
 MESSAGE_INTERVAL = 0.02  # what a stick sends
+FRAME_INTERVAL = 1 / 30  # what a camera sends
+KEYFRAME = b"\x10\x02\x00\x9d\x01\x2a" + bytes(12_000)  # of VP8: RFC 6386 section 9.1
+DELTA_FRAME = b"\x11\x02\x00" + bytes(4000)
 
 
 @functools.cache
@@ -37,6 +40,10 @@ class Shell:
         self.signaling = 0.0
         self.arrivals = []
         self.channel = None
+        self.camera = None
+        self.frames = []  # when one came in
+        self.frame_due = 0.0
+        self.keyframe_wanted = True
         self.offers = False
 
     @property
@@ -54,6 +61,8 @@ class Shell:
     def on_description(self, description):
         self.connection.set_remote_description(description, self.now)
         if description.type == "offer":
+            for transceiver in self.connection.transceivers:
+                self.connection.set_direction(transceiver, "sendrecv")
             self.connection.set_local_description(None, self.now)
             self.signal(self.other.on_description, self.connection.local_description)
 
@@ -105,12 +114,30 @@ class Shell:
                 self.channel = channel
             case datachannel.MessageReceived(_, data):
                 self.arrivals.append((self.now, data))
+            case events.SendingStarted(transceiver):
+                self.camera = transceiver
+            case events.KeyframeRequested():
+                self.keyframe_wanted = True
+            case events.MediaReceived():
+                self.frames.append(self.now)
+
+    def film(self):
+        """Send a frame of video when it is time for one, as an encoder that is asked for key frames does."""
+        if self.camera is None or self.now < self.frame_due:
+            return
+        self.frame_due = self.now + FRAME_INTERVAL
+        data = KEYFRAME if self.keyframe_wanted else DELTA_FRAME
+        timestamp = round(self.now * 90_000) % 2**32
+        if self.connection.send_frame(self.camera, data, timestamp, self.now, keyframe=self.keyframe_wanted):
+            self.keyframe_wanted = False
 
 
 class PeerCall:
     """A call with one data channel, whose messages are sent once and in any order, as controls are."""
 
-    def __init__(self, network, hosts, *, seed=0, signaling=0.02, relays=(None, None), costs=None, ice=None):
+    def __init__(
+        self, network, hosts, *, seed=0, signaling=0.02, relays=(None, None), costs=None, ice=None, video=False
+    ):
         self.network = network
         configuration = peer.Configuration(ice=ice) if ice else peer.Configuration()
         self.a, self.b = (
@@ -120,6 +147,8 @@ class PeerCall:
         for shell, other in ((self.a, self.b), (self.b, self.a)):
             shell.other, shell.signaling = other, signaling
         self.a.offers = True
+        if video:
+            self.a.connection.add_transceiver("video", has_track=True)
         self.a.channel = self.a.connection.create_data_channel(
             "controls", network.now, ordered=False, max_retransmits=0
         )
@@ -153,12 +182,17 @@ class PeerCall:
         while self.network.now < end:
             for shell in (self.a, self.b):
                 shell.connection.send(shell.channel, b"stick", self.network.now)
+                shell.film()
             self.network.run(seconds=min(MESSAGE_INTERVAL, end - self.network.now))
 
     def longest_gap(self, since):
         """The longest time that either side has heard nothing since then."""
-        gaps = []
-        for shell in (self.a, self.b):
-            times = [since, *(at for at, _ in shell.arrivals if at >= since), self.network.now]
-            gaps.append(max(later - earlier for earlier, later in itertools.pairwise(times)))
-        return max(gaps)
+        return max(self._gap([at for at, _ in shell.arrivals], since) for shell in (self.a, self.b))
+
+    def longest_freeze(self, since):
+        """The longest time that either side has got no frame of video since then."""
+        return max(self._gap(shell.frames, since) for shell in (self.a, self.b))
+
+    def _gap(self, arrivals, since):
+        times = [since, *(at for at in arrivals if at >= since), self.network.now]
+        return max(later - earlier for earlier, later in itertools.pairwise(times))

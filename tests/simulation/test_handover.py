@@ -17,7 +17,7 @@ SURVIVES_WITHIN = 2.5  # two seconds of silence, then a restart of ICE over sign
 class Phone:
     """A phone on a wireless network at home and on a mobile one behind a carrier's NAT, in a call with a car."""
 
-    def __init__(self, *, offers, seed=0, behavior=PORT_RESTRICTED, relays=(None, None)):
+    def __init__(self, *, offers, seed=0, behavior=PORT_RESTRICTED, relays=(None, None), video=False):
         self.network = Internet(seed=seed)
         self.wifi_nat = self.network.nat("home", "198.51.100.101", behavior=behavior)
         self.mobile_nat = self.network.nat("carrier", "198.51.100.102", behavior=behavior)
@@ -27,7 +27,7 @@ class Phone:
         self.mobile = self.host.add_interface("4g", self.mobile_nat.inside, "10.64.0.2", conditions=far)
         car, (self.car_nat,) = self.network.place(Kind("car's", (behavior,)), "car")
         hosts = (self.host, car) if offers else (car, self.host)
-        self.call = PeerCall(self.network, hosts, seed=seed, relays=relays, costs={"wifi": 10, "4g": 900})
+        self.call = PeerCall(self.network, hosts, seed=seed, relays=relays, costs={"wifi": 10, "4g": 900}, video=video)
         self.shell = self.call.a if offers else self.call.b
         assert self.call.connect()
         self.call.chat(5.0)
@@ -130,3 +130,25 @@ def test_the_interface_in_use_dies_and_only_relays_are_left(offers):
     phone = Phone(offers=offers, behavior=SYMMETRIC, relays=(TURN, TURN))
     assert "relay" in phone.call.path
     assert phone.gap_after(lambda: setattr(phone.wifi, "dark", True)) < RELAYED_WITHIN
+
+
+@pytest.mark.parametrize("offers", [True, False], ids=["phone offers", "car offers"])
+@pytest.mark.parametrize("change", ["dark", "removed", "forgotten"])
+def test_video_goes_on_both_ways(offers, change):
+    """A decoder needs a key frame after the gap; it counts as an outage until that one is there."""
+    phone = Phone(offers=offers, video=True)
+    assert all(len(shell.frames) > 100 for shell in (phone.call.a, phone.call.b))
+    begin = phone.network.now
+
+    def happen():
+        if change == "dark":
+            phone.wifi.dark = True
+        elif change == "removed":
+            phone.host.remove_interface("wifi")
+            phone.shell.unbind("wifi")
+        else:
+            phone.wifi_nat.reboot()
+
+    phone.gap_after(happen)
+    assert phone.call.longest_freeze(begin) < GOES_ON_WITHIN
+    assert phone.interface_in_use == "4g" or change == "forgotten"
