@@ -1,9 +1,9 @@
 """Order and strictness of the whole suite.
 
 Tests that talk to another implementation or to a browser, or that share the machine's multicast groups, run last and
-one at a time, whatever the number of workers, so that they do not disturb each other. The former skip where what they need is missing, unless
-WEBRTC_STACK_REQUIRE_INTEROP is 1: then a skip is a failure, because on the machine that judges a change nothing may
-go untested.
+one at a time, whatever the number of workers, so that they do not disturb each other. The former skip where what they
+need is missing, unless WEBRTC_STACK_REQUIRE_INTEROP is 1: then a skip is a failure, because on the machine that judges
+a change nothing may go untested.
 """
 
 import fcntl
