@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .. import datachannel, dtls, ice, turn
-from ..peer import Codec, InvalidStateError, PeerConnection, Transceiver, events
+from ..peer import Codec, InvalidAccessError, InvalidStateError, PeerConnection, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
 from ..peer.relays import RelayLost, RelayMoved
-from ..peer.session import Description
+from ..peer.signaling import Description
 from .data_channel import RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .driver import Driver
@@ -88,11 +88,12 @@ class RTCPeerConnection(EventTarget):
             events.SignalingStateChanged: lambda _: self.dispatch("signalingstatechange"),
             events.IceGatheringStateChanged: lambda _: self.dispatch("icegatheringstatechange"),
             events.IceConnectionStateChanged: lambda _: self.dispatch("iceconnectionstatechange"),
-            events.NegotiationNeeded: lambda _: self.dispatch("negotiationneeded"),
+            events.NegotiationNeeded: self._on_negotiation_needed,
             events.ConnectionStateChanged: self._on_connection_state,
             events.IceCandidateGathered: self._on_candidate,
             events.TrackAdded: self._on_track,
             events.TrackRemoved: self._on_track_removed,
+            events.TransceiverStopped: self._on_transceiver_stopped,
             events.MediaReceived: self._on_media,
             events.SendingStarted: self._on_sending_started,
             events.SendingStopped: self._on_sending_stopped,
@@ -144,6 +145,31 @@ class RTCPeerConnection(EventTarget):
         """The peer's."""
         return _description(self._machine.remote_description)
 
+    @property
+    def currentLocalDescription(self) -> RTCSessionDescription | None:
+        """Ours of the last exchange that was completed."""
+        return _description(self._machine.current_local_description)
+
+    @property
+    def pendingLocalDescription(self) -> RTCSessionDescription | None:
+        """Ours of the exchange under way."""
+        return _description(self._machine.pending_local_description)
+
+    @property
+    def currentRemoteDescription(self) -> RTCSessionDescription | None:
+        """The peer's of the last exchange that was completed."""
+        return _description(self._machine.current_remote_description)
+
+    @property
+    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
+        """The peer's of the exchange under way."""
+        return _description(self._machine.pending_remote_description)
+
+    @property
+    def canTrickleIceCandidates(self) -> bool | None:
+        """Whether the peer takes candidates one by one; None before its first description."""
+        return self._machine.peer_can_trickle
+
     # -- channels and tracks -----------------------------------------------------------------------------------
 
     def createDataChannel(
@@ -180,6 +206,19 @@ class RTCPeerConnection(EventTarget):
         transceiver.sender.replace(track)
         self._driver.schedule_flush()
         return transceiver.sender
+
+    def removeTrack(self, sender: RTCRtpSender) -> None:
+        """Send a track no more (W3C removeTrack); takes effect with the next negotiation.
+
+        Raises:
+            InvalidAccessError: The sender is not of this connection.
+        """
+        transceiver = next((t for t in self._transceivers.values() if t.sender is sender), None)
+        if transceiver is None:
+            raise InvalidAccessError("this sender is not of this connection")
+        self._machine.remove_track(transceiver.machine)
+        sender.replace(None)
+        self._driver.schedule_flush()
 
     def addTransceiver(
         self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv", **_init: Any
@@ -331,6 +370,10 @@ class RTCPeerConnection(EventTarget):
                 channel.dispatch("error", str(event.error))
             channel.dispatch("close")
 
+    def _on_negotiation_needed(self, _event: events.NegotiationNeeded) -> None:
+        if self._machine.needs_negotiation:  # it may have come about meanwhile, or not be possible now
+            self.dispatch("negotiationneeded")
+
     def _on_candidate(self, event: events.IceCandidateGathered) -> None:
         found = event.candidate
         if found is None:
@@ -368,6 +411,12 @@ class RTCPeerConnection(EventTarget):
 
     def _on_track_removed(self, event: events.TrackRemoved) -> None:
         self._wrap_transceiver(event.transceiver).receiver.track.stop()
+
+    def _on_transceiver_stopped(self, event: events.TransceiverStopped) -> None:
+        wrapper = self._transceivers.pop(id(event.transceiver), None)
+        if wrapper is not None:
+            wrapper.sender.halt()
+            wrapper.receiver.track.stop()
 
     def _on_media(self, event: events.MediaReceived) -> None:
         frame = event.frame
@@ -433,6 +482,11 @@ class RTCPeerConnection(EventTarget):
     def set_direction(self, transceiver: Transceiver, direction: str) -> None:
         """Change a transceiver's direction."""
         self._machine.set_direction(transceiver, direction)
+        self._driver.schedule_flush()
+
+    def stop_transceiver(self, transceiver: Transceiver) -> None:
+        """End a transceiver with the next negotiation."""
+        self._machine.stop_transceiver(transceiver)
         self._driver.schedule_flush()
 
     def set_codec_preferences(self, transceiver: Transceiver, codecs: list[Codec]) -> None:

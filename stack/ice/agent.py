@@ -6,6 +6,7 @@ local address that they leave from.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from ..core import Address, Datagram, LocalError, ParseError
 from ..stun import BINDING, Class, Message, short_term_key
@@ -28,6 +29,29 @@ from .milestones import Milestones
 from .nomination import Nominations
 from .pairing import KEEPALIVE, NOMINATE, PAC
 from .resolution import is_mdns_name
+
+_GENERATION: Final = (
+    "_local_parameters",
+    "_passwords",
+    "_tie_breaker",
+    "_remote_parameters",
+    "_remote_candidates",
+    "_local_candidates",
+    "_nominations",
+    "_milestones",
+    "_checklist",
+    "_paths",
+    "_nominated",
+    "_moved_to",
+    "_local_ended",
+    "_remote_ended",
+    "_gathered",
+    "_checking",
+    "_was_connected",
+    "_in_outage",
+    "_patient",
+)
+"""What belongs to one generation, and comes back with it; each is replaced and not changed by a restart."""
 
 
 class Agent(LocalSide):
@@ -155,6 +179,7 @@ class Agent(LocalSide):
             return
         now = self._clamp(now)
         self._remote_parameters = parameters
+        self._before_restart = {}
         self._nominations.negotiated = parameters.renomination and self._local_parameters.renomination
         lite = self._config.lite
         if lite != parameters.lite and self._controlling is lite:
@@ -264,6 +289,8 @@ class Agent(LocalSide):
         if parameters is not None:
             check_parameters(parameters)
         now = self._clamp(now)
+        if self._remote_parameters is not None or not self._before_restart:
+            self._before_restart = {name: getattr(self, name) for name in _GENERATION}
         old_ufrag = self._local_parameters.ufrag
         self._local_parameters = self._new_parameters(parameters)
         self._passwords = {
@@ -272,7 +299,7 @@ class Agent(LocalSide):
         }
         self._tie_breaker = int.from_bytes(self._random_bytes(8), "big")
         self._remote_parameters = None
-        self._remote_candidates.clear()
+        self._remote_candidates = {}
         self._resolution.clear()
         self._early.clear()
         self._nominations = Nominations()
@@ -288,12 +315,37 @@ class Agent(LocalSide):
         self._local_ended = self._remote_ended = self._gathered = False
         self._checking = self._was_connected = self._in_outage = False
         self._patient = True
-        self._local_candidates.clear()
+        self._local_candidates = {}
         for base in self._bases.values():
             self._put_local_candidate(base)
         self._gatherer.restart()
         if self._state == "failed":
             self._set_state("new")
+        self._advance(now)
+
+    def undo_restart(self, now: float) -> None:
+        """Go back to the generation before the last `restart`, whose offer was rolled back (RFC 8829 section 5.7).
+
+        Sockets that have come or gone since then count.
+
+        Raises:
+            LocalError: The agent is closed or was not restarted, or the other side has taken part in the restart.
+        """
+        self._check_open()
+        if not self._before_restart or self._remote_parameters is not None:
+            raise LocalError("there is no restart to undo")
+        now = self._clamp(now)
+        for name, value in self._before_restart.items():
+            setattr(self, name, value)
+        self._before_restart = {}
+        self._nominating = self._nominate_by = None
+        self._early.clear()
+        known = {candidate.base for candidate in self._local_candidates.values()}
+        for base in [base for base in self._bases.values() if base.address not in known]:
+            self._put_local_candidate(base)
+            for remote in list(self._remote_candidates.values()):
+                self._pair_up(base, remote, now)
+        self._forget_bases(known - self._bases.keys(), now)
         self._advance(now)
 
     def data_received(self, now: float, local: Address | None = None, remote: Address | None = None) -> None:

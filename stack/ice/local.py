@@ -131,6 +131,10 @@ class LocalSide(Connectivity):
         for local in gone:
             self._gatherer.remove_base(self._bases.pop(local))
             self._relays.pop(local, None)
+        self._forget_bases(gone, now)
+        self._advance(now)
+
+    def _forget_bases(self, gone: set[Address], now: float) -> None:
         for key, candidate in list(self._local_candidates.items()):
             if candidate.base in gone:
                 del self._local_candidates[key]
@@ -147,7 +151,6 @@ class LocalSide(Connectivity):
         if selected is not None and selected.local in gone:
             self._checks.forget_pair(selected)
             self._on_path_gone(now)
-        self._advance(now)
 
     def _add_base(self, base: Candidate, now: float) -> None:
         base.known_at = now

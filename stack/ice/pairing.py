@@ -8,7 +8,7 @@ One component of one data stream, which is what bundled WebRTC needs.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core import Address, Datagram, Machine, RandomBytes
 from ..stun import short_term_key
@@ -81,6 +81,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._milestones = Milestones()
         self._started_at: float | None = None
         self._restarts = 0
+        self._before_restart: dict[str, Any] = {}  # see `Agent.undo_restart`
 
     def _clamp(self, now: float) -> float:
         now = super()._clamp(now)

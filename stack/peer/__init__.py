@@ -27,8 +27,9 @@ from .events import (
     TargetBitrateChanged,
     TrackAdded,
     TrackRemoved,
+    TransceiverStopped,
 )
-from .session import Description
+from .signaling import Description
 from .transceiver import Transceiver
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "TrackAdded",
     "TrackRemoved",
     "Transceiver",
+    "TransceiverStopped",
 ]

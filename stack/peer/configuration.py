@@ -30,6 +30,8 @@ class Configuration:
             browser show every frame at once. None leaves it to the receiver.
         ice_transport_policy: `all`, or `relay` to be reached through TURN servers only, so that the peer learns no
             address of ours (W3C RTCIceTransportPolicy).
+        bundle_policy: W3C's RTCBundlePolicy. There is one transport whatever it says; with `max-bundle` the sections of
+            our first offer after the first one say so, and a peer without BUNDLE refuses them at once.
         keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
@@ -41,6 +43,7 @@ class Configuration:
     ntp_offset: float = 0.0
     playout_delay: tuple[float, float] | None = None
     ice_transport_policy: Literal["all", "relay"] = "all"
+    bundle_policy: Literal["balanced", "max-compat", "max-bundle"] = "max-bundle"
     keylog: Callable[[str], None] | None = None
 
     def sctp_for(self, remote_port: int) -> SctpConfig:

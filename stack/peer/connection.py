@@ -16,7 +16,8 @@ from .configuration import Configuration
 from .errors import InvalidAccessError, InvalidStateError, OperationError
 from .gathering import Gathering
 from .media import Media
-from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Applied, Description, Session
+from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Session
+from .signaling import Applied, Described, Description
 from .transceiver import DIRECTIONS, Transceiver, direction_of, receives, sends
 from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport, aggregate
 
@@ -59,12 +60,14 @@ class PeerConnection(Gathering):
             ice_options=("trickle", "renomination") if self.configuration.ice.renomination else ("trickle",),
             ice_lite=self.configuration.ice.lite,
             ice_pacing=None if pacing is None else round(pacing * 1000),
+            bundle_policy=self.configuration.bundle_policy,
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd
         self.ice_connection_state = "new"
         self.connection_state = "new"
         self._announced: set[int] = set()
+        self._announced_signaling_state = "stable"
         self._sending: set[int] = set()
         self._negotiation_needed = False
         self._error: PeerError | None = None
@@ -76,6 +79,11 @@ class PeerConnection(Gathering):
     def signaling_state(self) -> str:
         """W3C's RTCSignalingState."""
         return "closed" if self._closed else self.session.signaling_state
+
+    @property
+    def needs_negotiation(self) -> bool:
+        """Whether an offer is needed and can be made now: what `NegotiationNeeded` has said may be over since."""
+        return self._negotiation_needed and self.session.signaling_state == "stable" and not self._closed
 
     @property
     def transceivers(self) -> tuple[Transceiver, ...]:
@@ -110,7 +118,7 @@ class PeerConnection(Gathering):
         transceiver.track_id = track_id or transceiver.track_id
         transceiver.has_track = has_track
         self.session.transceivers.append(transceiver)
-        self._need_negotiation()
+        self._update_negotiation_needed()
         return transceiver
 
     def add_track(self, kind: str, *, stream_id: str = "", track_id: str = "") -> Transceiver:
@@ -120,8 +128,8 @@ class PeerConnection(Gathering):
             if (
                 transceiver.kind == kind
                 and not transceiver.has_track
-                and not transceiver.stopped
-                and (transceiver.sender is None)
+                and not transceiver.stopping
+                and not transceiver.has_sent
             ):
                 transceiver.direction = direction_of(send=True, receive=receives(transceiver.direction))
                 transceiver.stream_id = stream_id or transceiver.stream_id
@@ -130,17 +138,40 @@ class PeerConnection(Gathering):
         else:
             transceiver = self.add_transceiver(kind, "sendrecv", stream_id=stream_id, track_id=track_id)
         transceiver.has_track = transceiver.added_by_track = True
-        self._need_negotiation()
+        transceiver.is_peers = False
+        self._update_negotiation_needed()
         return transceiver
+
+    def remove_track(self, transceiver: Transceiver) -> None:
+        """Send nothing any more (W3C removeTrack); takes effect with the next negotiation."""
+        self._check_open()
+        transceiver.has_track = False
+        if not transceiver.stopping and sends(transceiver.direction):
+            transceiver.direction = direction_of(send=False, receive=receives(transceiver.direction))
+            self._update_negotiation_needed()
+
+    def stop_transceiver(self, transceiver: Transceiver) -> None:
+        """End a transceiver: its section is rejected by the next description (W3C stop); idempotent."""
+        self._check_open()
+        if transceiver.stopping:
+            return
+        transceiver.stopping = True
+        transceiver.has_track = False
+        transceiver.direction = "inactive"
+        if transceiver.mid is None:
+            transceiver.stopped = True
+            self.session.transceivers.remove(transceiver)
+        self._update_negotiation_needed()
 
     def set_direction(self, transceiver: Transceiver, direction: str) -> None:
         """Change what we want; takes effect with the next negotiation."""
         self._check_open()
         if direction not in DIRECTIONS:
             raise InvalidAccessError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
-        if transceiver.direction != direction:
-            transceiver.direction = direction
-            self._need_negotiation()
+        if transceiver.stopping:
+            raise InvalidStateError("the transceiver is stopped")
+        transceiver.direction = direction
+        self._update_negotiation_needed()
 
     def set_codec_preferences(self, transceiver: Transceiver, codecs: Sequence[Codec]) -> None:
         """Choose codecs and their order (W3C setCodecPreferences)."""
@@ -179,7 +210,7 @@ class PeerConnection(Gathering):
         )
         if not self.session.wants_data:
             self.session.wants_data = True
-            self._need_negotiation()
+            self._update_negotiation_needed()
         return channel
 
     def send(self, channel: datachannel.Channel, data: bytes | str, now: float) -> None:
@@ -239,7 +270,7 @@ class PeerConnection(Gathering):
         if self.session.local is None:
             return
         self.session.restart_wanted = True
-        self._need_negotiation()
+        self._update_negotiation_needed()
 
     def create_offer(self) -> Description:
         """RFC 8829 section 5.2.
@@ -256,28 +287,48 @@ class PeerConnection(Gathering):
         return self.session.create_answer()
 
     def set_local_description(self, description: Description | None, now: float) -> None:
-        """Apply our own description; None creates the one that the state asks for (W3C)."""
+        """Apply our own description; None, or one without a text, creates the one that the state asks for (W3C).
+
+        Raises:
+            InvalidStateError: It does not fit the signaling state.
+            InvalidModificationError: It is not what was created last.
+        """
         self._check_open()
         now = self._clamp(now)
-        if description is None:
-            answering = self.session.signaling_state == "have-remote-offer"
-            description = self.create_answer() if answering else self.create_offer()
-        offer = description.type == "offer"
-        first = self.session.local is None and self.session.remote is None
+        if description is not None and description.type == "rollback":
+            self._roll_back("local", now)
+            return
+        if description is None or not description.sdp:
+            description = self._create(None if description is None else description.type)
+        offer, first = description.type == "offer", self._is_new
         applied = self.session.set_local(description)
         if first and offer:
             self.transport.ice.set_controlling(True)
         self._announce_signaling_state()
-        if any(not section.rejected for section in self.session.sections):
+        if any(not section.is_refused for section in self.session.sections):
             self._start_gathering()
         if offer and self.session.restarting:
             self._restart_transport(now)
         self._release_candidates()
         if applied is not None:
             self._apply(applied, now, final=True)
+        self._settle()
+
+    def _create(self, kind: str | None) -> Description:
+        answering = self.session.signaling_state in {"have-remote-offer", "have-local-pranswer"}
+        kind = kind or ("answer" if answering else "offer")
+        return self.create_offer() if kind == "offer" else Description(kind, self.create_answer().sdp)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether there is no description yet."""
+        return self.session.local_described is None and self.session.remote_described is None
 
     def set_remote_description(self, description: Description, now: float) -> None:
         """Apply the peer's description.
+
+        An offer that crosses ours takes its place: ours is rolled back (RFC 8829 section 4.1.10.2 and W3C's perfect
+        negotiation).
 
         Raises:
             InvalidStateError: It does not fit the signaling state.
@@ -286,16 +337,55 @@ class PeerConnection(Gathering):
         """
         self._check_open()
         now = self._clamp(now)
-        first = self.session.local is None and self.session.remote is None
+        if description.type == "rollback":
+            self._roll_back("remote", now)
+            return
+        offer = description.type == "offer"
+        if offer and self.session.signaling_state == "have-local-offer":
+            self.session.parse(description)  # what is no description rolls nothing back
+            self._roll_back("local", now, settled=False)
+        first = self._is_new
         applied = self.session.set_remote(description)
-        if first and description.type == "offer":
+        if first and offer:
             self.transport.ice.set_controlling(applied.session.ice_lite)
-        elif description.type == "offer" and self.session.restarting:
+        elif offer and self.session.restarting:
             self._restart_transport(now)
         self._announce_signaling_state()
-        self._apply(applied, now, final=description.type == "answer")
-        if description.type == "offer":
+        self._apply(applied, now, final=not offer)
+        if offer:
             self._announce_tracks(applied.session)
+        self._settle()
+
+    def _roll_back(self, who: str, now: float, *, settled: bool = True) -> None:
+        """Abandon the offer that is pending; `settled` if another description does not follow at once."""
+        restarted, answered = self.session.restarting, self.session.pending_remote is not None
+        gone = self.session.rollback(who)
+        if restarted:
+            self._undo_restart(now)
+        elif answered and self._is_new:  # ICE has begun with a peer that is none: begin anew
+            self._forget_peer(now)
+        for transceiver in gone:
+            if id(transceiver) in self._announced:
+                self._announced.discard(id(transceiver))
+                self._events.append(events.TrackRemoved(transceiver))
+        if answered and self.session.current_remote is not None:
+            self._announce_tracks(self.session.current_remote.session)
+        self._announce_signaling_state()
+        if settled:
+            self._settle()
+
+    def _settle(self) -> None:
+        """In the state stable, forget what has ended and see whether something is left to negotiate."""
+        if self.session.signaling_state != "stable":
+            return
+        for transceiver in self.session.transceivers:
+            if transceiver.stopped:
+                self._announced.discard(id(transceiver))
+                self._sending.discard(id(transceiver))
+                self._events.append(events.TransceiverStopped(transceiver))
+        self.session.drop_stopped()
+        self._negotiation_needed = False
+        self._update_negotiation_needed()
 
     def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
         self.transport.stir()
@@ -317,20 +407,49 @@ class PeerConnection(Gathering):
     @property
     def local_description(self) -> Description | None:
         """Ours, with the candidates gathered so far (RFC 8829 section 4.1.14)."""
-        local = self.session.local
-        if local is None:
+        return self._with_candidates(self.session.local_described)
+
+    @property
+    def current_local_description(self) -> Description | None:
+        """Ours of the last exchange that was completed."""
+        return self._with_candidates(self.session.current_local)
+
+    @property
+    def pending_local_description(self) -> Description | None:
+        """Ours of the exchange under way."""
+        return self._with_candidates(self.session.pending_local)
+
+    def _with_candidates(self, described: Described | None) -> Description | None:
+        if described is None:
             return None
-        media = next((m for m in local.media if not m.is_rejected), None)
-        if media is not None:
+        media = next((m for m in described.session.media if not m.is_rejected), None)
+        if media is not None and described is self.session.local_described:
             media.candidates = list(self._local_candidates)
             media.end_of_candidates = self.ice_gathering_state == "complete"
-        return Description(self.session.local_type, local.serialize())
+        return _written(described)
 
     @property
     def remote_description(self) -> Description | None:
         """The peer's, as applied."""
+        return _written(self.session.remote_described)
+
+    @property
+    def current_remote_description(self) -> Description | None:
+        """The peer's of the last exchange that was completed."""
+        return _written(self.session.current_remote)
+
+    @property
+    def pending_remote_description(self) -> Description | None:
+        """The peer's of the exchange under way."""
+        return _written(self.session.pending_remote)
+
+    @property
+    def peer_can_trickle(self) -> bool | None:
+        """Whether the peer's description allows candidates after it (RFC 8838 section 4); None before there is one."""
         remote = self.session.remote
-        return None if remote is None else Description(self.session.remote_type, remote.serialize())
+        if remote is None:
+            return None
+        return any("trickle" in remote.ice_options_of(media) for media in remote.media if not media.is_rejected)
 
     @property
     def dropped(self) -> Counter[str]:
@@ -391,6 +510,8 @@ class PeerConnection(Gathering):
         """The earliest deadline of all layers."""
         if self._closed:
             return None
+        if not self.session.transceivers:
+            return self.transport.next_timer()
         a, b = self.transport.next_timer(), self.media.next_timer()
         if a is None or b is None:
             return b if a is None else a
@@ -417,6 +538,9 @@ class PeerConnection(Gathering):
             return
         transport.poll(self._now)
         while (event := transport.next_event()) is not None:
+            if type(event) is datachannel.MessageReceived:  # nearly all of them
+                self._events.append(event)
+                continue
             match event:
                 case CandidateGathered() | GatheringCompleted() | ice.CandidateRemoved():
                     self._on_candidates(event)
@@ -456,11 +580,9 @@ class PeerConnection(Gathering):
                         self._events.append(events.TargetBitrateChanged(transceiver, reported.bitrate))
 
     def _announce_signaling_state(self) -> None:
-        self._events.append(events.SignalingStateChanged(self.session.signaling_state))
-        if self.session.signaling_state == "stable":
-            self._negotiation_needed = False
-            if self.session.needs_negotiation:  # asked for while the exchange was under way
-                self._need_negotiation()
+        if self.session.signaling_state != self._announced_signaling_state:
+            self._announced_signaling_state = self.session.signaling_state
+            self._events.append(events.SignalingStateChanged(self.session.signaling_state))
 
     def _announce_tracks(self, remote: sdp.SessionDescription) -> None:
         """W3C: a track event as soon as the peer's description says that it may send."""
@@ -484,14 +606,20 @@ class PeerConnection(Gathering):
             key, sending = id(transceiver), transceiver.sender is not None
             if sending and key not in self._sending:
                 self._sending.add(key)
+                transceiver.has_sent = True
                 codec = transceiver.codecs[0].codec
                 self._events.append(events.SendingStarted(transceiver, codec.mime_type, codec.clock_rate))
             elif not sending and key in self._sending:
                 self._sending.discard(key)
                 self._events.append(events.SendingStopped(transceiver))
 
-    def _need_negotiation(self) -> None:
-        if not self._negotiation_needed and self.session.signaling_state == "stable":
+    def _update_negotiation_needed(self) -> None:
+        """W3C WebRTC section 4.7.3.1."""
+        if self.session.signaling_state != "stable":
+            return  # looked at again when it is
+        if not self.session.needs_negotiation:
+            self._negotiation_needed = False
+        elif not self._negotiation_needed:
             self._negotiation_needed = True
             self._events.append(events.NegotiationNeeded())
 
@@ -505,3 +633,7 @@ class PeerConnection(Gathering):
         if len(self.session.transceivers) >= MAX_TRANSCEIVERS:
             raise OperationError(f"more than {MAX_TRANSCEIVERS} transceivers")
         return Transceiver.create(kind, direction, self._random_bytes)
+
+
+def _written(described: Described | None) -> Description | None:
+    return None if described is None else Description(described.type, described.session.serialize())

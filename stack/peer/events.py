@@ -72,6 +72,13 @@ class TrackRemoved:
 
 
 @dataclass(slots=True)
+class TransceiverStopped:
+    """It has ended for good: either side has stopped it, and both have said so."""
+
+    transceiver: "Transceiver"
+
+
+@dataclass(slots=True)
 class MediaReceived:
     """A whole encoded frame came in on this transceiver."""
 
@@ -126,6 +133,7 @@ Event: TypeAlias = (
     | NegotiationNeeded
     | TrackAdded
     | TrackRemoved
+    | TransceiverStopped
     | MediaReceived
     | SendingStarted
     | SendingStopped

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from .. import dtls, ice, sdp
 from ..core import Address, Datagram, Machine, ParseError, RandomBytes
+from ..ice.candidate import generate_parameters
 from . import events
 from .candidates import to_ice, to_sdp
 from .configuration import Configuration
 from .errors import InvalidStateError, SdpSyntaxError
 from .relays import TurnServer
-from .session import Applied, Session
+from .session import Session
+from .signaling import Applied
 from .transport import CandidateGathered, GatheringCompleted, Transport
 
 
@@ -30,6 +32,7 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
         self.ice_gathering_state = "new"
         self._local_candidates: list[sdp.Candidate] = []
         self._held: list[CandidateGathered | GatheringCompleted] = []
+        self._before_restart: tuple[list[sdp.Candidate], str, str] | None = None
         self._remote_ufrag = ""
         self._closed = False
 
@@ -227,12 +230,33 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
         """Begin a new generation of ICE; data goes on over the old path until the new one has a valid pair."""
         if self.transport.ice_state == "closed":
             return
-        self._local_candidates.clear()
+        self._before_restart = self._local_candidates, self._remote_ufrag, self.ice_gathering_state
+        self._local_candidates = []
         self._held.clear()
         if self.ice_gathering_state == "complete":
             self._set_gathering_state("gathering")
         self.transport.path.restart(ice.Parameters(self.session.ufrag, self.session.pwd), now)
         self._look()
+
+    def _undo_restart(self, now: float) -> None:
+        """Go back to the generation of ICE before the last restart, which was rolled back."""
+        if self.transport.ice_state == "closed" or self._before_restart is None:
+            return
+        self._local_candidates, self._remote_ufrag, state = self._before_restart
+        self._before_restart = None
+        self._held.clear()
+        self.transport.path.undo_restart(now)
+        self._set_gathering_state(state)
+        self._look()
+
+    def _forget_peer(self, now: float) -> None:
+        """Begin ICE again: the first offer of a peer, to which it had begun to speak, was rolled back."""
+        if self.transport.ice_state == "closed":
+            return
+        parameters = generate_parameters(self._random_bytes)
+        self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd
+        self._remote_ufrag = ""
+        self._restart_transport(now)
 
     def _apply_transport(self, applied: Applied, remote: sdp.MediaDescription, now: float) -> None:
         agent = self.transport.ice

@@ -117,6 +117,13 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         self._told = False
         self._after_relays(now)
 
+    def undo_restart(self, now: float) -> None:
+        """Go back to the generation before; see `ice.Agent.undo_restart`."""
+        now = self._clamp(now)
+        self.agent.undo_restart(now)
+        self._told = True
+        self._after_relays(now)
+
     # -- traffic -----------------------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
@@ -138,7 +145,8 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """What the relays and the agent have to say, wrapped."""
         now = self._clamp(now)
-        return self.relays.datagrams_to_send(now) + self.wrap(self.agent.datagrams_to_send(now), now)
+        out = self.agent.datagrams_to_send(now)
+        return self.relays.datagrams_to_send(now) + self.wrap(out, now) if self.relays.busy else out
 
     def handle_timer(self, now: float) -> None:
         """Pass time to both."""

@@ -119,6 +119,11 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         return bool(self._relays)
 
     @property
+    def busy(self) -> bool:
+        """Whether there is a relay, or something to tell a server that is none any more."""
+        return bool(self._relays or self._outgoing)
+
+    @property
     def settled(self) -> bool:
         """Whether gathering has nothing more to expect: every server has answered or had its time."""
         return all(relay.relayed or self._now >= relay.started + self._timeout for relay in self._relays.values())
@@ -276,6 +281,8 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
 
     def next_timer(self) -> float | None:
         """The earliest of all clients."""
+        if not self._relays:
+            return self._timers.next_deadline()
         times = [self._timers.next_deadline(), *(relay.client.next_timer() for relay in self._relays.values())]
         return min((time for time in times if time is not None), default=None)
 

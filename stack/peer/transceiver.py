@@ -42,7 +42,10 @@ class Transceiver:
         current_direction: What was negotiated, None before.
         mid: Its `a=mid`, None until it is in a description.
         mline_index: Its place in the descriptions.
-        stopped: Whether it was rejected or stopped.
+        stopping: Whether it is to end: the next description rejects its section (W3C stop).
+        stopped: Whether it has ended: it was rejected, or its end was negotiated.
+        has_sent: Whether it was negotiated to send before, so that addTrack makes another one.
+        is_peers: Whether an offer of the peer's made it and nobody here has asked for it since.
         stream_id: Our msid's stream part.
         track_id: Our msid's track part.
         ssrc: Of what we send.
@@ -73,7 +76,10 @@ class Transceiver:
     current_direction: str | None = None
     mid: str | None = None
     mline_index: int | None = None
+    stopping: bool = False
     stopped: bool = False
+    has_sent: bool = False
+    is_peers: bool = False
     preferences: list[Codec] = field(default_factory=list, repr=False)
     preferences_set: bool = False
     codecs: list[NegotiatedCodec] = field(default_factory=list, repr=False)
@@ -87,6 +93,11 @@ class Transceiver:
     def __post_init__(self) -> None:
         if not self.preferences:
             self.preferences = list(CODECS[self.kind])
+
+    @property
+    def msids(self) -> list[tuple[str, str | None]]:
+        """What our description says we send (RFC 8830): a stream and a track."""
+        return [(self.stream_id, self.track_id)]
 
     @classmethod
     def create(cls, kind: str, direction: str, random_bytes: RandomBytes) -> Self:

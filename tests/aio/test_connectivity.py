@@ -179,6 +179,7 @@ async def test_a_restart_finds_new_paths_while_data_flows():
         for offerer, answerer in ((a, b), (b, a)):
             before = [pc.localDescription.sdp.split("a=ice-ufrag:")[1].split("\r")[0] for pc in (a, b)]
             offerer.restartIce()
+            await asyncio.sleep(0)
             await negotiate(offerer, answerer)
             after = [pc.localDescription.sdp.split("a=ice-ufrag:")[1].split("\r")[0] for pc in (a, b)]
             assert all(one != other for one, other in zip(before, after, strict=True))

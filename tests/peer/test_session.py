@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stack import peer, rtp, sdp
-from stack.peer.session import TRANSITIONS
+from stack.peer.signaling import TRANSITIONS
 
 from .support import Call, captured, connection
 
@@ -205,12 +205,25 @@ def test_signaling_states_follow_the_table():
         assert TRANSITIONS[before, who, kind] == pc.signaling_state
         seen.add((before, who, kind))
 
+    rollback = peer.Description("rollback", "")
+    for who in ("local", "remote"):
+        apply(a, "local", a.create_offer())
+        apply(b, "remote", a.local_description)
+        apply(a, who, rollback)
+        apply(b, who, rollback)
     apply(a, "local", a.create_offer())
     apply(a, "local", a.create_offer())
     apply(b, "remote", a.local_description)
     apply(b, "remote", a.local_description)
+    for _ in range(2):
+        apply(b, "local", peer.Description("pranswer", b.create_answer().sdp))
+        apply(a, "remote", b.local_description)
     apply(b, "local", b.create_answer())
     apply(a, "remote", b.local_description)
+    apply(b, "local", b.create_offer())
+    apply(a, "remote", b.local_description)
+    apply(a, "local", a.create_answer())
+    apply(b, "remote", a.local_description)
     assert seen == set(TRANSITIONS)
 
 
@@ -227,7 +240,7 @@ CANDIDATE = "candidate:1 1 udp 1 1.2.3.4 5 typ host"
         (lambda pc: pc.create_answer(), peer.InvalidStateError, "set a remote offer first"),
         (lambda pc: pc.add_remote_candidate(CANDIDATE, NOW), peer.InvalidStateError, "set the remote description"),
         (describe("remote", "answer", ""), peer.InvalidStateError, "stable"),
-        (describe("remote", "rollback", ""), peer.NotSupportedError, "rollback"),
+        (describe("remote", "rollback", ""), peer.InvalidStateError, "rollback"),
         (describe("remote", "offer", "v=0\r\nx"), peer.SdpSyntaxError, "line 2"),
         (describe("local", "offer", "v=0"), peer.InvalidModificationError, "last"),
         (lambda pc: pc.add_transceiver("video", "sideways"), peer.InvalidAccessError, "direction"),

@@ -7,8 +7,8 @@ import pytest
 from stack import peer
 from stack.core import Address, Datagram, LocalError
 from stack.dtls import Certificate
-from stack.peer.session import MAX_SECTIONS
 from stack.peer.transport import MAX_EARLY_DTLS, MAX_EARLY_RTP, MAX_PENDING_RTP
+from stack.peer.writing import MAX_SECTIONS
 from stack.testing import seeded_random_bytes
 
 from ..subject import Rig, Subject
