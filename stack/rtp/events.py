@@ -1,9 +1,10 @@
 """What senders and receivers report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..core import PeerError
+from .congestion_feedback import CongestionFeedback
 from .transport_feedback import TransportFeedback
 
 
@@ -41,6 +42,17 @@ class TransportFeedbackReceived:
 
 
 @dataclass(slots=True)
+class CongestionFeedbackReceived:
+    """The receiver told when the packets of its streams arrived (RFC 8888).
+
+    Args:
+        feedback: The message, which other streams' senders report as well.
+    """
+
+    feedback: CongestionFeedback
+
+
+@dataclass(slots=True)
 class FrameReceived:
     """A whole frame: an access unit in Annex B, a VP8 frame, an Opus packet.
 
@@ -51,6 +63,7 @@ class FrameReceived:
         mime: MIME type in lower case.
         keyframe: Whether it can be decoded without others.
         receive_time: When its last packet arrived, seconds of the machine's clock.
+        extensions: URI to value of those header extensions that tell about the frame, as far as they are mapped.
     """
 
     data: bytes
@@ -59,6 +72,7 @@ class FrameReceived:
     mime: str
     keyframe: bool
     receive_time: float
+    extensions: dict[str, bytes] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -85,5 +99,7 @@ class Closed:
     error: PeerError | None = None
 
 
-SenderEvent: TypeAlias = KeyframeRequested | BitrateEstimated | TransportFeedbackReceived | ByeReceived | Closed
+SenderEvent: TypeAlias = (
+    KeyframeRequested | BitrateEstimated | TransportFeedbackReceived | CongestionFeedbackReceived | ByeReceived | Closed
+)
 ReceiverEvent: TypeAlias = FrameReceived | ByeReceived | Closed

@@ -13,6 +13,9 @@ ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+DEPENDENCY_DESCRIPTOR = (
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"  # passed through
+)
 ABS_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
 MAX_ELEMENT_BYTES = 255  # RFC 8285 section 4.3: the length field of the two-byte form has 8 bits
@@ -148,9 +151,13 @@ class ExtensionWriter:
         constant: Identifier to value, the same in every packet.
         abs_send_time: Identifier of the absolute send time, or None.
         transport_cc: Identifier of the transport-wide sequence number, or None.
+
+    Attributes:
+        pad: What follows the transport-wide sequence number.
+        size: Octets of everything together.
     """
 
-    __slots__ = ("_abs_send_time", "_head", "_tail", "pad")
+    __slots__ = ("_abs_send_time", "_head", "_tail", "pad", "size")
 
     def __init__(self, constant: Mapping[int, bytes], abs_send_time: int | None, transport_cc: int | None) -> None:
         everything = dict(constant)
@@ -173,6 +180,7 @@ class ExtensionWriter:
             element = _element(transport_cc, bytes(2), one_byte=one_byte)
             self._tail += element[:-2]
             self.pad = bytes(-(size + len(element)) % 4)
+        self.size = 4 * (words + 1) if everything else 0
 
     def prefix(self, ntp: float) -> bytes:
         """Return all but the transport-wide sequence number and `pad`, for packets that leave at NTP time `ntp`."""

@@ -1,4 +1,4 @@
-"""H.264 in RTP, packetization mode 1: single NAL units, STAP-A and FU-A (RFC 6184).
+"""H.264 in RTP, packetization modes 0 and 1: single NAL units, STAP-A and FU-A (RFC 6184).
 
 Access units are Annex B byte streams. What `depacketize` returns has four-byte start codes throughout.
 
@@ -6,6 +6,7 @@ Access units are Annex B byte streams. What `depacketize` returns has four-byte 
 """
 
 import struct
+from base64 import b64decode
 from collections.abc import Sequence
 
 from ..core import LocalError, ParseError
@@ -13,6 +14,7 @@ from ..core import LocalError, ParseError
 NAL_SLICE, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD = 1, 5, 6, 7, 8, 9
 STAP_A, FU_A = 24, 28
 
+MAX_PARAMETER_SETS = 16  # encoders have one of each, a few after changes of resolution
 MAX_AGGREGATED_BYTES = 0xFFFF  # RFC 6184 section 5.7.1: a NAL unit's size has 16 bits
 
 _START_CODE = b"\0\0\0\1"
@@ -112,6 +114,25 @@ def packetize(access_unit: bytes, max_payload: int) -> list[bytes]:
     return payloads
 
 
+def packetize_single(access_unit: bytes, max_payload: int) -> list[bytes]:
+    """Return one RTP payload per NAL unit: packetization mode 0 (RFC 6184 section 6.2).
+
+    Args:
+        access_unit: Annex B, of slices small enough.
+        max_payload: Bytes per payload.
+
+    Raises:
+        LocalError: If it holds no NAL unit, one that does not fit, or one of a type that RFC 6184 uses for itself.
+    """
+    nal_units = split_nal_units(access_unit)
+    if not nal_units:
+        raise LocalError("no NAL unit: an Annex B byte stream is wanted")
+    for nal_unit in nal_units:
+        if not 1 <= nal_unit[0] & 0x1F <= 23 or len(nal_unit) > max_payload:
+            raise LocalError(f"a NAL unit of type {nal_unit[0] & 0x1F} and {len(nal_unit)} bytes cannot be sent alone")
+    return nal_units
+
+
 def _aggregate(nal_units: list[bytes]) -> bytes:
     if len(nal_units) == 1:
         return nal_units[0]
@@ -197,16 +218,77 @@ def _split_aggregate(payload: bytes, parts: list[bytes]) -> None:
         at = stop
 
 
+class ParameterSets:
+    """Remembers parameter sets, so that a keyframe that lacks them can be given them.
+
+    Encoders that write them only once leave who joins later, or lost the first packet, without a picture.
+
+    Args:
+        nal_units: What is known beforehand, for example from `sprop-parameter-sets`.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self, nal_units: Sequence[bytes] = ()) -> None:
+        self._known: dict[tuple[int, bytes], bytes] = {}
+        for nal_unit in nal_units:
+            self._note(nal_unit)
+
+    @classmethod
+    def of_sprop(cls, text: str) -> "ParameterSets":
+        """Return those of a `sprop-parameter-sets` parameter (RFC 6184 section 8.1).
+
+        Raises:
+            ParseError: `bad-parameter-sets`.
+        """
+        try:
+            return cls([b64decode(part, validate=True) for part in text.split(",") if part])
+        except ValueError as error:
+            raise ParseError("bad-parameter-sets", text) from error
+
+    def _note(self, nal_unit: bytes) -> None:
+        kind = nal_unit[0] & 0x1F if nal_unit else 0
+        if kind not in {NAL_SPS, NAL_PPS}:
+            return
+        # What tells sets apart stands at their beginning: an SPS's id behind profile and level, a PPS's first.
+        key = (kind, nal_unit[4:5] if kind == NAL_SPS else nal_unit[1:2])
+        if key not in self._known and len(self._known) >= MAX_PARAMETER_SETS:
+            self._known.pop(next(iter(self._known)))
+        self._known[key] = nal_unit
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def complete(self, access_unit: bytes) -> bytes:
+        """Return the access unit, with the parameter sets before it if it is a keyframe that has none."""
+        kinds = set()
+        for start, end in nal_unit_offsets(access_unit):
+            kind = access_unit[start] & 0x1F
+            kinds.add(kind)
+            if kind in {NAL_SPS, NAL_PPS}:
+                self._note(access_unit[start:end])
+        if NAL_IDR not in kinds or NAL_SPS in kinds:
+            return access_unit
+        ordered = sorted(self._known.items(), key=lambda item: item[0][0])
+        return b"".join([_START_CODE + nal_unit for _, nal_unit in ordered]) + access_unit
+
+
 class H264:
-    """The payload format `video/H264` as `stack.rtp.payload` wants it."""
+    """The payload format `video/H264` as `stack.rtp.payload` wants it.
+
+    Args:
+        packetization_mode: 0 for single NAL units only, or 1 (RFC 6184 section 6). Either way both are read.
+    """
 
     mime = "video/h264"
     is_video = True
 
-    @staticmethod
-    def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:  # noqa: ARG004  other formats need it
+    def __init__(self, packetization_mode: int = 1) -> None:
+        self._mode = packetization_mode
+
+    def packetize(self, frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:  # noqa: ARG002  other formats need it
         """Return the payloads of an access unit."""
-        return packetize(frame, max_payload)
+        return packetize(frame, max_payload) if self._mode else packetize_single(frame, max_payload)
 
     @staticmethod
     def depacketize(payloads: Sequence[bytes]) -> bytes:

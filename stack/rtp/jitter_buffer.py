@@ -35,6 +35,7 @@ class JitterBuffer:
     Args:
         formats: Payload type to format. All video or all audio.
         max_wait: Seconds that a complete frame may wait for packets missing before it.
+        extension_uris: Identifier to URI of the header extensions that frames are to tell.
 
     Attributes:
         frames_dropped: Frames that were malformed, or whole but not decodable after a loss.
@@ -46,6 +47,7 @@ class JitterBuffer:
         "_blocked_since",
         "_bytes",
         "_candidates",
+        "_extension_uris",
         "_floor",
         "_formats",
         "_frames",
@@ -59,8 +61,11 @@ class JitterBuffer:
         "packets_discarded",
     )
 
-    def __init__(self, formats: Mapping[int, PayloadFormat], max_wait: float) -> None:
+    def __init__(
+        self, formats: Mapping[int, PayloadFormat], max_wait: float, extension_uris: Mapping[int, str] | None = None
+    ) -> None:
         self._formats = formats
+        self._extension_uris = extension_uris or {}
         self._video = any(format_.is_video for format_ in formats.values())
         self.max_wait = max_wait
         self.frames_dropped = 0
@@ -89,6 +94,20 @@ class JitterBuffer:
     def awaiting_keyframe(self) -> bool:
         """Whether nothing can be delivered before a keyframe."""
         return self._video and self._head is None
+
+    @property
+    def awaiting_first(self) -> bool:
+        """Whether it is not known where the stream begins."""
+        return self._head is None
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing waits for what is missing, be it packets or a keyframe."""
+        return self._blocked_since is None and (self._head is not None or not self._video)
+
+    def has_timestamp(self, timestamp: int) -> bool:
+        """Tell whether a packet of this timestamp waits."""
+        return any(packet.timestamp == timestamp for packet, _ in self._packets.values())
 
     @property
     def floor(self) -> int:
@@ -126,6 +145,20 @@ class JitterBuffer:
             packets = self._packets
         packets[extended] = (packet, now)
         self._bytes += size
+        head = self._head
+        if (
+            extended == self._scan
+            and head is not None
+            and len(packets) == extended - head + 1
+            and not packet.marker
+            and self._video
+            and packet.timestamp == packets[head][0].timestamp
+        ):
+            # The ordinary case: one more packet of the frame under way, and nothing behind it.
+            self._scan = extended + 1
+            self._highest = max(self._highest, extended)
+            self._blocked_since = None
+            return full
         self._highest = max(self._highest, extended)
         if self._head is None and not self._video:
             self._floor = self._head = self._scan = extended
@@ -215,9 +248,15 @@ class JitterBuffer:
             self.frames_dropped += 1
             return False
         arrived = max([arrival for _, arrival in entries])
-        self._frames.append(
-            FrameReceived(data, first.timestamp, first.payload_type, format_.mime, format_.is_keyframe(data), arrived)
+        frame = FrameReceived(
+            data, first.timestamp, first.payload_type, format_.mime, format_.is_keyframe(data), arrived
         )
+        for identifier, uri in self._extension_uris.items():
+            # What only one packet of the frame has stands in the first or the last.
+            value = first.extensions.get(identifier) or entries[-1][0].extensions.get(identifier)
+            if value is not None:
+                frame.extensions[uri] = value
+        self._frames.append(frame)
         return True
 
     def _begins_keyframe(self, position: int) -> bool:

@@ -5,25 +5,33 @@ from dataclasses import dataclass
 MAX_MISSING = 250  # their NACK fits one datagram (1 kB), and a longer gap needs a keyframe anyway
 MAX_REQUESTS = 10  # per packet; then it is lost, or the sender has forgotten it
 REORDERING_DELAY = 0.01  # seconds before the first request: reordering is rarely longer on one path
+MAX_REORDERING_DELAY = 0.05  # seconds; where reordering is longer, needless requests cost less than waiting
+REORDERING_DECAY = 0.05  # of the way back to REORDERING_DELAY, per packet that was missing and came
 MIN_REPEAT_INTERVAL = 0.02  # seconds; an RTT below this says little about the next one
 
 
 @dataclass(slots=True)
 class _Missing:
+    since: float
     due: float
     expires: float
     requests: int = 0
 
 
 class MissingPackets:
-    """The bounded list of packets that have not arrived, by extended sequence number. Add in ascending order."""
+    """The bounded list of packets that have not arrived, by extended sequence number. Add in ascending order.
 
-    __slots__ = ("_deadline", "_missing", "_stale")
+    Attributes:
+        tolerance: Seconds before a packet is asked for: a little more than reordering took lately.
+    """
+
+    __slots__ = ("_deadline", "_missing", "_stale", "tolerance")
 
     def __init__(self) -> None:
         self._missing: dict[int, _Missing] = {}
         self._deadline: float | None = None
         self._stale = False
+        self.tolerance = REORDERING_DELAY
 
     def __len__(self) -> int:
         return len(self._missing)
@@ -41,13 +49,23 @@ class MissingPackets:
         """
         if len(self._missing) >= MAX_MISSING:
             self._missing.pop(next(iter(self._missing)))
-        self._missing[extended] = _Missing(now + REORDERING_DELAY, now + lifetime)
+        self._missing[extended] = _Missing(now, now + self.tolerance, now + lifetime)
         self._stale = True
 
     def remove(self, extended: int) -> None:
         """Note that a packet arrived."""
         if self._missing.pop(extended, None) is not None:
             self._stale = True
+
+    def overtaken(self, extended: int, now: float) -> None:
+        """Note that a packet arrived by itself, not as a retransmission: others had overtaken it."""
+        entry = self._missing.pop(extended, None)
+        if entry is None:
+            return
+        self._stale = True
+        late = min((now - entry.since) * 1.25, MAX_REORDERING_DELAY)
+        calmer = self.tolerance - (self.tolerance - REORDERING_DELAY) * REORDERING_DECAY
+        self.tolerance = max(late, calmer, REORDERING_DELAY)
 
     def remove_before(self, extended: int) -> None:
         """Forget what lies before `extended`; entries are in ascending order, because gaps appear at the end."""

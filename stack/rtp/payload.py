@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ..core import LocalError
+from .audio import AUDIO_FORMATS
+from .av1 import AV1
 from .h264 import H264
-from .opus import Opus
+from .h265 import H265
 from .vp8 import VP8
+from .vp9 import VP9
 
 
 class PayloadFormat(Protocol):
@@ -47,13 +50,21 @@ class PayloadFormat(Protocol):
         ...
 
 
-FORMATS: dict[str, PayloadFormat] = {format_.mime: format_ for format_ in (H264(), VP8(), Opus())}
+_H264_MODE_0 = H264(packetization_mode=0)
+
+FORMATS: dict[str, PayloadFormat] = {
+    format_.mime: format_ for format_ in (H264(), VP8(), VP9(), AV1(), H265(), *AUDIO_FORMATS)
+}
 PACKETIZERS: Mapping[str, PayloadFormat] = FORMATS
 DEPACKETIZERS: Mapping[str, PayloadFormat] = FORMATS
 
 
-def payload_format(mime: str) -> PayloadFormat:
+def payload_format(mime: str, parameters: Mapping[str, str] | None = None) -> PayloadFormat:
     """Return the format of a MIME type in any case.
+
+    Args:
+        mime: For example `video/H264`.
+        parameters: Of the `a=fmtp` line; H.264 is sent as its `packetization-mode` says, in mode 1 if None.
 
     Raises:
         LocalError: If there is none.
@@ -61,4 +72,7 @@ def payload_format(mime: str) -> PayloadFormat:
     found = FORMATS.get(mime.lower())
     if found is None:
         raise LocalError(f"no payload format for {mime}")
+    # RFC 6184 section 8.1: where the parameter is absent from a description, the mode is 0.
+    if found.mime == "video/h264" and parameters is not None and parameters.get("packetization-mode", "0") == "0":
+        return _H264_MODE_0
     return found

@@ -1,40 +1,36 @@
 """Receives one RTP stream and its retransmissions: frames, reports, requests for what is missing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from ..core import LocalError, Machine, ParseError, RandomBytes, unwrap16
-from .events import ByeReceived, Closed, FrameReceived, ReceiverEvent
-from .extensions import ExtensionMap
+from ..core import LocalError, ParseError, RandomBytes, serial32_gt, unwrap16
+from .events import Closed
+from .extensions import (
+    ABS_CAPTURE_TIME,
+    AUDIO_LEVEL,
+    DEPENDENCY_DESCRIPTOR,
+    PLAYOUT_DELAY,
+    VIDEO_ORIENTATION,
+    ExtensionMap,
+)
+from .flexfec import FecDecoder
 from .jitter_buffer import JitterBuffer
-from .nack import MAX_MISSING, MissingPackets
+from .nack import MAX_MISSING
 from .packet import Packet
 from .payload import PayloadFormat, payload_format
-from .rtcp import (
-    MAX_BITRATE,
-    MAX_TEXT_BYTES,
-    Bye,
-    FullIntraRequest,
-    Nack,
-    PictureLossIndication,
-    ReceiverReport,
-    Remb,
-    RtcpPacket,
-    SenderReport,
-    SourceDescription,
-    is_rtcp,
-    parse,
-    serialize,
-)
-from .stats import MAX_MISORDER, ReceiverStatistics
+from .playout import Playout
+from .receiver_control import ReceiverControl
+from .red import RedBlock
+from .red import parse as parse_red
+from .rtcp import is_rtcp, parse
+from .stats import MAX_MISORDER, InboundStatistics
 
-RTCP_INTERVAL = 1.0  # seconds, randomised by 0.5 .. 1.5 (RFC 3550 section 6.3.1); RFC 4585 allows less than 5
 REPAIR_MAX_WAIT = 0.3  # seconds, video: a few round trips for retransmissions, then a keyframe is the faster repair
+LONG_REPAIR_MAX_WAIT = 1.0  # seconds; where a round trip takes longer than half of this, nothing can be repaired
 REORDERING_MAX_WAIT = 0.06  # seconds, audio and what nobody repairs: longer than reordering; decoders conceal the rest
-KEYFRAME_REQUEST_INTERVAL = 0.5  # seconds between PLI or FIR: a request, an encoder and a keyframe take about as long
 KEYFRAME_GRACE = 0.2  # seconds for the first keyframe to come of itself
 SILENCE = 2.0  # seconds without packets after which asking for keyframes stops
-INITIAL_RTT = 0.1  # seconds, until somebody knows better
-MAX_PENDING_EVENTS = 256  # when nobody takes them: eight seconds of video; the oldest go
+FRAME_EXTENSIONS = (AUDIO_LEVEL, VIDEO_ORIENTATION, ABS_CAPTURE_TIME, PLAYOUT_DELAY, DEPENDENCY_DESCRIPTOR)
+"""Header extensions that tell about a frame and are handed on with it."""
 
 
 def _check_codecs(
@@ -51,7 +47,7 @@ def _check_codecs(
     return formats, kinds.pop(), rates.pop()
 
 
-class Receiver(Machine[bytes, bytes, ReceiverEvent]):
+class Receiver(ReceiverControl):
     """One RTP stream on its way in.
 
     Args:
@@ -68,7 +64,15 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
         remb: Whether `goog-remb` was negotiated.
         transport_cc: Whether `transport-cc` was negotiated, which takes the place of REMB.
         reduced_size: Whether `a=rtcp-rsize` was negotiated (RFC 5506).
-        max_wait: Seconds a frame may wait for packets missing before it; None for what suits medium and repair.
+        max_wait: Seconds a frame may wait for packets missing before it; None for what suits medium, repair and round
+            trip.
+        rrtr: Whether to ask for round trips by XR (`a=rtcp-fb:* rrtr`, RFC 3611 section 4.4).
+        ntp_offset: Seconds to add to `now` to get NTP time; matters to `rrtr` only.
+        red: Payload types of redundant audio (RFC 2198).
+        fec_payload_type: Of FlexFEC, if negotiated.
+        fec_browser: Whether FlexFEC is that of browsers, `flexfec-03`, instead of RFC 8627's.
+        smoothing: (minimum, maximum) of the seconds that frames are delayed to even out jitter, by as much as it was
+            measured to need. None hands every frame on in the instant it is whole.
 
     Attributes:
         remote_ssrc: The stream's SSRC, None until learned.
@@ -76,7 +80,7 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
         stats: Reception statistics.
         rtt: Round trip in seconds, for the repetition of NACKs; set it when something knows it.
         remote_cname: CNAME of the sender, None until told.
-        last_sender_report: The last SR and when it came, or None.
+        last_sender_report: The last SR and when it came, or None; `ntp_time` reckons with it.
     """
 
     def __init__(
@@ -96,49 +100,81 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
         transport_cc: bool = False,
         reduced_size: bool = False,
         max_wait: float | None = None,
+        rrtr: bool = False,
+        ntp_offset: float = 0.0,
+        smoothing: tuple[float, float] | None = None,
+        red: Collection[int] = (),
+        fec_payload_type: int | None = None,
+        fec_browser: bool = True,
     ) -> None:
-        super().__init__()
-        if len(cname.encode()) > MAX_TEXT_BYTES:
-            raise LocalError("the CNAME is too long")
-        formats, self._video, clock_rate = _check_codecs(codecs, rtx or {})
+        formats, video, clock_rate = _check_codecs(codecs, rtx or {})
+        super().__init__(
+            local_ssrc=local_ssrc,
+            remote_ssrc=remote_ssrc,
+            clock_rate=clock_rate,
+            random_bytes=random_bytes,
+            cname=cname,
+            pli=pli,
+            fir=fir,
+            remb=remb and not transport_cc,
+            rrtr=rrtr,
+            reduced_size=reduced_size,
+            ntp_offset=ntp_offset,
+        )
+        self._repairs = max_wait is None and video and nack
         if max_wait is None:
-            max_wait = REPAIR_MAX_WAIT if self._video and nack else REORDERING_MAX_WAIT
+            max_wait = REPAIR_MAX_WAIT if video and nack else REORDERING_MAX_WAIT
         if not 0.0 <= max_wait < float("inf"):
             raise LocalError(f"{max_wait} s is not a time to wait")
-        self.local_ssrc = local_ssrc
-        self.remote_ssrc = remote_ssrc
         self.rtx_ssrc: int | None = None
         self.extension_map = extension_map or ExtensionMap()
-        self.stats = ReceiverStatistics(clock_rate)
-        self.rtt = INITIAL_RTT
-        self.remote_cname: str | None = None
-        self.last_sender_report: tuple[SenderReport, float] | None = None
+        uris = {self.extension_map[uri]: uri for uri in FRAME_EXTENSIONS if uri in self.extension_map}
         self._formats = formats
         self._rtx = dict(rtx or {})
-        self._random_bytes = random_bytes
-        self._cname = cname
         self._nack = nack
-        self._pli = pli
-        self._fir = fir and not pli
-        self._remb = remb and not transport_cc
-        self._reduced_size = reduced_size
-        self._buffer = JitterBuffer(formats, max_wait)
-        self._missing = MissingPackets()
-        self._nack_now: list[int] = []
+        self._buffer = JitterBuffer(formats, max_wait, uris)
+        self._playout = None if smoothing is None else Playout(clock_rate, *smoothing)
         self._troubled = False  # something is missing, or was at the last look: the timers need care
-        self._keyframe_wanted = False  # by the application or after a loss, not yet asked for
-        self._keyframe_due = False  # goes out with the next drain
-        self._last_keyframe_request = float("-inf")
-        self._fir_number = 0
-        self._bitrate: int | None = None
-        self._bitrate_due = self._report_due = False
         self._last_packet = float("-inf")
-        self._closed = self._bye_due = False
-        self._handlers: dict[type, Callable[..., None]] = {
-            SenderReport: self._on_sender_report,
-            SourceDescription: self._on_source_description,
-            Bye: self._on_bye,
-        }
+        self._red = frozenset(red)
+        self._last_timestamp: int | None = None  # of the newest audio frame handed on
+        self._fec_payload_type = fec_payload_type
+        self._fec = None if fec_payload_type is None else FecDecoder(browser=fec_browser)
+
+    def statistics(self) -> InboundStatistics:
+        """Return what is known now."""
+        stats, playout = self.stats, self._playout
+        report = self.last_sender_report[0] if self.last_sender_report is not None else None
+        return InboundStatistics(
+            ssrc=self.remote_ssrc,
+            packets_received=stats.packets_received,
+            packets_lost=stats.packets_lost,
+            jitter=stats.jitter / self._clock_rate,
+            bytes_received=stats.bytes_received,
+            header_bytes_received=stats.header_bytes_received,
+            last_packet_received=stats.last_packet,
+            frames_received=stats.frames_received,
+            frames_dropped=stats.frames_dropped,
+            key_frames_received=stats.keyframes_received,
+            packets_discarded=self._buffer.packets_discarded + self.dropped["late"] + self.dropped["duplicate"],
+            packets_recovered=stats.packets_recovered,
+            retransmitted_packets_received=stats.retransmitted_packets,
+            retransmitted_bytes_received=stats.retransmitted_bytes,
+            fec_packets_received=stats.fec_packets,
+            fec_packets_recovered=stats.fec_recovered,
+            nack_count=stats.nacks,
+            pli_count=stats.plis,
+            fir_count=stats.firs,
+            round_trip_time=stats.rtt,
+            total_round_trip_time=stats.total_rtt,
+            round_trip_time_measurements=stats.rtt_measurements,
+            jitter_buffer_delay=playout.delay_sum if playout is not None else 0.0,
+            jitter_buffer_target_delay=playout.target if playout is not None else 0.0,
+            jitter_buffer_emitted_count=playout.emitted if playout is not None else stats.frames_received,
+            remote_packets_sent=None if report is None else report.packet_count,
+            remote_bytes_sent=None if report is None else report.octet_count,
+            remote_timestamp=None if report is None else report.ntp_timestamp / 4294967296.0,
+        )
 
     def receive_datagram(self, datagram: bytes, now: float) -> None:
         """Take one RTP packet, or one RTCP compound (RFC 5761 section 4 tells them apart)."""
@@ -151,27 +187,29 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
             self._clamp(now)
             self.dropped[error.reason] += 1
             return
-        self.receive_packet(packet, now)
+        self.stats.header_bytes_received += len(datagram) - len(packet.payload)
+        self.receive_packet(packet, now, datagram)
 
-    def receive_rtcp(self, packets: Sequence[RtcpPacket], now: float) -> None:
-        """Take a compound already parsed: parse once, hand it to every stream of the transport."""
-        now = self._clamp(now)
-        if self._closed:
-            self.dropped["closed"] += 1
-            return
-        for packet in packets:
-            handler = self._handlers.get(type(packet))
-            if handler is not None:
-                handler(packet, now)
+    def receive_packet(self, packet: Packet, now: float, datagram: bytes | None = None) -> None:
+        """Take one RTP packet already parsed, of this stream or what repairs it.
 
-    def receive_packet(self, packet: Packet, now: float) -> None:
-        """Take one RTP packet already parsed, of this stream or its retransmissions."""
+        Args:
+            packet: It; kept and changed.
+            now: When it arrived, seconds.
+            datagram: It as it came; forward error correction needs that of the stream's own packets.
+        """
         now = self._clamp(now)
         if self._closed:
             self.dropped["closed"] += 1
             return
         payload_type = packet.payload_type
-        if payload_type in self._formats:
+        if self._fec is not None:
+            if payload_type == self._fec_payload_type:
+                self._on_repair(self._fec, packet, now)
+                return
+            if datagram is not None and payload_type in self._formats:
+                self._on_repaired(self._fec.receive_source(datagram), now)
+        if payload_type in self._formats or payload_type in self._red:
             if self.remote_ssrc is None:
                 self.remote_ssrc = packet.ssrc
             if packet.ssrc == self.remote_ssrc:
@@ -184,6 +222,17 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
             self.dropped["unknown-payload-type"] += 1
 
     def _on_media(self, packet: Packet, now: float) -> None:
+        blocks: list[RedBlock] = []
+        if packet.payload_type in self._red:
+            try:
+                blocks = parse_red(packet.payload)
+            except ParseError as error:
+                self.dropped[error.reason] += 1
+                return
+            packet.payload_type, packet.payload = blocks[-1].payload_type, blocks[-1].data
+            if packet.payload_type not in self._formats:
+                self.dropped["unknown-payload-type"] += 1
+                return
         stats = self.stats
         highest = stats.highest
         counted = stats.received(packet.sequence_number, packet.timestamp, len(packet.payload), now)
@@ -197,9 +246,54 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
             if self._nack:
                 self._note_missing(highest + 1, extended, now)
         elif self._missing:
-            self._missing.remove(extended)
-        self._last_packet = now
+            self._missing.overtaken(extended, now)
+        self._last_packet = stats.last_packet = now
+        for distance in range(len(blocks) - 1, 0, -1):
+            self._on_redundant(extended - distance, blocks[-1 - distance], packet, now)
         self._insert(extended, packet, now)
+
+    def _on_redundant(self, extended: int, block: RedBlock, packet: Packet, now: float) -> None:
+        """Put an earlier frame into its place, if it is missing there."""
+        buffer = self._buffer
+        timestamp = packet.timestamp - block.timestamp_offset & 0xFFFFFFFF
+        if block.payload_type not in self._formats or not block.data:
+            return
+        if buffer.awaiting_first or extended < buffer.floor or extended in buffer or buffer.has_timestamp(timestamp):
+            return
+        if self._last_timestamp is not None and not serial32_gt(timestamp, self._last_timestamp):
+            return  # the sender's redundancy is of other packets than those right before
+        if extended in self._missing:
+            self._missing.remove(extended)
+        self.stats.fec_recovered += 1
+        earlier = Packet(block.payload_type, False, extended & 0xFFFF, timestamp, packet.ssrc, payload=block.data)
+        self._insert(extended, earlier, now)
+
+    def _on_repair(self, fec: FecDecoder, packet: Packet, now: float) -> None:
+        self.stats.fec_packets += 1
+        try:
+            recovered = fec.receive_repair(packet.payload, packet.csrcs)
+        except ParseError as error:
+            self.dropped[error.reason] += 1
+            return
+        self._on_repaired(recovered, now)
+
+    def _on_repaired(self, datagrams: list[bytes], now: float) -> None:
+        """Take packets that forward error correction recovered."""
+        for datagram in datagrams:
+            try:
+                packet = Packet.parse(datagram)
+            except ParseError:
+                self.dropped["bad-fec"] += 1
+                continue
+            highest = self.stats.highest
+            if packet.payload_type not in self._formats or packet.ssrc != self.remote_ssrc or highest < 0:
+                continue
+            extended = unwrap16(packet.sequence_number, highest)
+            if extended > highest + MAX_MISORDER or extended in self._buffer or extended < self._buffer.floor:
+                continue
+            self._missing.remove(extended)
+            self.stats.fec_recovered += 1
+            self._insert(extended, packet, now)
 
     def _on_rtx(self, packet: Packet, now: float) -> None:
         if self.rtx_ssrc is None and packet.ssrc != self.remote_ssrc:
@@ -208,6 +302,8 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
             self.dropped["unknown-ssrc"] += 1
             return
         payload = packet.payload
+        self.stats.retransmitted_packets += 1
+        self.stats.retransmitted_bytes += len(payload)
         if not payload:
             return  # padding, sent to probe the path
         highest = self.stats.highest
@@ -237,6 +333,9 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
 
     def _note_missing(self, first: int, end: int, now: float) -> None:
         buffer, missing = self._buffer, self._missing
+        if self._repairs:
+            # Long enough for a request and, that lost, another.
+            buffer.max_wait = min(max(REPAIR_MAX_WAIT, missing.tolerance + 2.2 * self.rtt), LONG_REPAIR_MAX_WAIT)
         for extended in range(max(first, end - MAX_MISSING, buffer.floor), end):
             if extended not in buffer:
                 missing.add(extended, now, buffer.max_wait)
@@ -252,12 +351,22 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
     def _after_buffer(self, now: float, *, awaiting: bool) -> None:
         """Report frames, and set the timers by what the jitter buffer and the list of missing packets want now."""
         buffer = self._buffer
-        for frame in buffer.take_frames():
+        frames = buffer.take_frames()
+        if not (frames or self._troubled or awaiting or self._missing) and buffer.calm:
+            return  # the ordinary case: a packet in the middle of a frame
+        for frame in frames:
             self.stats.frames_received += 1
-            self._emit(frame)
+            self._last_timestamp = frame.timestamp
+            if self._playout is None:
+                self._emit(frame)
+            else:
+                self._playout.put(frame, frame.receive_time)
             if frame.keyframe:
+                self.stats.keyframes_received += 1
                 self._keyframe_wanted = False
                 self._timers.cancel("keyframe")
+        if self._playout is not None:
+            self._hand_on(self._playout, now)
         deadline = buffer.deadline()
         troubled = deadline is not None or len(self._missing) > 0
         if troubled or self._troubled:
@@ -278,45 +387,10 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
         else:
             self._timers.set(name, deadline)
 
-    def _want_keyframe(self, now: float) -> None:
-        if not (self._pli or self._fir):
-            return
-        allowed = self._last_keyframe_request + KEYFRAME_REQUEST_INTERVAL
-        if now < allowed:
-            self._keyframe_wanted = True
-            self._timers.set("keyframe", allowed)
-            return
-        self._keyframe_wanted = False
-        self._keyframe_due = True
-        self._last_keyframe_request = now
-        # Asked again if it does not come.
-        self._timers.set("keyframe", now + KEYFRAME_REQUEST_INTERVAL)
-
-    def request_keyframe(self, now: float) -> None:
-        """Ask the sender for a keyframe, not more often than every `KEYFRAME_REQUEST_INTERVAL`.
-
-        Raises:
-            LocalError: If neither PLI nor FIR was negotiated, nothing was received yet, or the receiver is closed.
-        """
-        if self._closed:
-            raise LocalError("the receiver is closed")
-        if not (self._pli or self._fir):
-            raise LocalError("neither PLI nor FIR was negotiated")
-        if self.remote_ssrc is None:
-            raise LocalError("there is nobody to ask: the SSRC is not known")
-        self._want_keyframe(self._clamp(now))
-
-    def request_bitrate(self, bitrate: int, now: float) -> None:
-        """Tell the sender by REMB not to exceed `bitrate` (bit/s), now and with every report.
-
-        Raises:
-            LocalError: If REMB was not negotiated or the bit rate is out of range, or the receiver is closed.
-        """
-        if self._closed or not self._remb or not 0 < bitrate <= MAX_BITRATE:
-            raise LocalError("REMB was not negotiated, or the bit rate is out of range")
-        self._clamp(now)
-        self._bitrate = bitrate
-        self._bitrate_due = True
+    def _hand_on(self, playout: Playout, now: float) -> None:
+        for frame in playout.take(now):
+            self._emit(frame)
+        self._set_timer("playout", playout.deadline())
 
     def handle_timer(self, now: float) -> None:
         """Ask for what is missing, give up what took too long, make reports due."""
@@ -334,60 +408,12 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
                 while (deadline := self._buffer.deadline()) is not None and deadline <= now:
                     self._buffer.give_up()
                 self._after_buffer(now, awaiting=awaiting)
+            elif name == "playout" and self._playout is not None:
+                self._hand_on(self._playout, now)
             elif name == "keyframe":
                 repeat = self._buffer.awaiting_keyframe and now - self._last_packet < SILENCE
                 if repeat or self._keyframe_wanted:
                     self._want_keyframe(now)
-
-    def _report_interval(self) -> float:
-        return RTCP_INTERVAL * (0.5 + int.from_bytes(self._random_bytes(2), "big") / 65536.0)
-
-    def datagrams_to_send(self, now: float) -> list[bytes]:
-        """Return at most one RTCP compound: the report and the feedback that are due."""
-        now = self._clamp(now)
-        feedback = self._feedback()
-        if not (feedback or self._report_due or self._bye_due):
-            return []
-        if self._report_due or self._bye_due or not self._reduced_size:
-            # RFC 4585 section 3.1: a minimal compound has a report, empty when no regular one is due, and the CNAME.
-            description = SourceDescription.of_cname(self.local_ssrc, self._cname)
-            feedback = [self._report(now), description, *feedback]
-        if self._bye_due:
-            feedback.append(Bye([self.local_ssrc]))
-        self._report_due = self._bye_due = False
-        return [serialize(feedback)]
-
-    def _report(self, now: float) -> ReceiverReport:
-        if self.remote_ssrc is None or self.stats.highest < 0 or not self._report_due:
-            return ReceiverReport(self.local_ssrc)
-        lsr = dlsr = 0
-        if self.last_sender_report is not None:
-            report, arrival = self.last_sender_report
-            lsr = report.ntp_timestamp >> 16 & 0xFFFFFFFF
-            dlsr = int((now - arrival) * 65536.0)
-        return ReceiverReport(self.local_ssrc, [self.stats.report(self.remote_ssrc, lsr, dlsr)])
-
-    def _feedback(self) -> list[RtcpPacket]:
-        remote = self.remote_ssrc
-        found: list[RtcpPacket] = []
-        if remote is None:
-            return found
-        if self._nack_now:
-            found.append(Nack(self.local_ssrc, remote, [number & 0xFFFF for number in self._nack_now]))
-            self._nack_now = []
-            self.stats.nacks += 1
-        if self._keyframe_due:
-            self._keyframe_due = False
-            self.stats.plis += 1
-            if self._pli:
-                found.append(PictureLossIndication(self.local_ssrc, remote))
-            else:
-                self._fir_number = (self._fir_number + 1) & 0xFF
-                found.append(FullIntraRequest(self.local_ssrc, [(remote, self._fir_number)]))
-        if self._bitrate is not None and (self._bitrate_due or self._report_due):
-            self._bitrate_due = False
-            found.append(Remb(self.local_ssrc, self._bitrate, [remote]))
-        return found
 
     def close(self, now: float) -> None:
         """Say BYE with the next drain if anything was received, and end."""
@@ -401,23 +427,7 @@ class Receiver(Machine[bytes, bytes, ReceiverEvent]):
         self._bitrate = None
         self._buffer.restart(0)
         self._missing.clear()
+        if self._playout is not None:
+            self._playout.clear()
         self._timers.clear()
         self._events.append(Closed())
-
-    def _emit(self, event: FrameReceived | ByeReceived) -> None:
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self.dropped["event-queue-full"] += 1
-        self._events.append(event)
-
-    def _on_sender_report(self, report: SenderReport, now: float) -> None:
-        if report.ssrc == self.remote_ssrc:
-            self.last_sender_report = (report, now)
-
-    def _on_source_description(self, description: SourceDescription, _now: float) -> None:
-        if self.remote_ssrc is not None:
-            self.remote_cname = description.cname(self.remote_ssrc) or self.remote_cname
-
-    def _on_bye(self, bye: Bye, _now: float) -> None:
-        if self.remote_ssrc is not None and self.remote_ssrc in bye.ssrcs:
-            self._emit(ByeReceived(self.remote_ssrc, bye.reason))

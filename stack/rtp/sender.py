@@ -2,94 +2,64 @@
 
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from ..core import LocalError, Machine, ParseError, RandomBytes
-from .events import (
-    BitrateEstimated,
-    ByeReceived,
-    Closed,
-    KeyframeRequested,
-    SenderEvent,
-    TransportFeedbackReceived,
-)
-from .extensions import (
-    ABS_CAPTURE_TIME,
-    ABS_SEND_TIME,
-    MID,
-    PLAYOUT_DELAY,
-    REPAIRED_RID,
-    RID,
-    TRANSPORT_CC,
-    ExtensionMap,
-    ExtensionWriter,
-    pack_abs_capture_time,
-    pack_playout_delay,
-    pack_text,
-)
+from ..core import LocalError, RandomBytes
+from .events import Closed
+from .extensions import ExtensionMap
+from .flexfec import RepairStream
+from .history import Sent
+from .outgoing import Outgoing, PacketKind
 from .payload import payload_format
-from .rtcp import (
-    MAX_TEXT_BYTES,
-    Bye,
-    FullIntraRequest,
-    Nack,
-    PictureLossIndication,
-    ReceiverReport,
-    Remb,
-    ReportBlock,
-    RtcpPacket,
-    SenderReport,
-    SourceDescription,
-    parse,
-    serialize,
-)
-from .stats import SenderStatistics, compact_ntp, ntp_timestamp
-from .transport_feedback import TransportFeedback
+from .red import RedEncoder
+from .rtcp import MAX_TEXT_BYTES, Bye, SourceDescription, serialize
+from .sender_control import SenderControl
+from .sender_headers import Headers
 
 DEFAULT_MAX_PAYLOAD = 1100  # bytes; with header, extensions, RTX and SRTP it stays below 1200, which passes everywhere
 MAX_FRAME_BYTES = 2 << 20  # a 2 MB frame is minutes of a mobile uplink; more is a mistake
 MAX_QUEUED_PACKETS = 4096  # two frames of the largest size; the queue is empty after every drain
-HISTORY_PACKETS = 2048  # for retransmission: HISTORY_SECONDS of 18 Mbit/s; a power of two
-HISTORY_SECONDS = 1.0  # later a live frame is worth nothing
-RETRANSMISSION_RATIO = 0.5  # octets that may be sent again per octet sent: more would feed a congestion
-RETRANSMISSION_BURST = 100_000  # octets: a lost keyframe can be repaired at once
-INITIAL_RTT = 0.1  # seconds, until a report tells
-MAX_RTT = 10.0  # seconds; a report that says more is wrong
-KEYFRAME_REQUEST_INTERVAL = 0.3  # seconds between keyframe requests: encoders need time, keyframes are large
-RTCP_INTERVAL = 1.0  # seconds, randomised by 0.5 .. 1.5 (RFC 3550 section 6.3.1); RFC 4585 allows less than 5
-CAPTURE_TIME_INTERVAL = 1.0  # seconds between absolute capture times, which receivers interpolate
-MAX_PENDING_EVENTS = 1024  # when nobody takes them; the oldest go
+MAX_QUEUED_REPAIRS = 256  # repair packets of a paced stream, which are taken with the next packets; the oldest go
+MAX_PADDING_BYTES = 50_000  # of one call: a probe of 15 ms at 26 Mbit/s
+MAX_PADDING_PER_PACKET = 224  # octets; the padding count has eight bits, and whole words leave SRTP's room alone
 
+_HEADER_BYTES = 12
 _FIXED = struct.Struct("!BBHLL").pack
 _U16 = struct.Struct("!H").pack
-_MASK = HISTORY_PACKETS - 1
 
 
-class _Outgoing:
-    """A packet on its way, and afterwards in the history."""
+@dataclass(slots=True)
+class _Frame:
+    """A frame of which no packet has left."""
 
-    __slots__ = ("capture_time", "kept", "resent_at", "second", "sent_at", "sequence_number", "timestamp")
-
-    def __init__(
-        self, second: int, sequence_number: int, timestamp: int, payload: bytes, capture_time: float | None
-    ) -> None:
-        self.second = second  # marker and payload type
-        self.sequence_number = sequence_number
-        self.timestamp = timestamp
-        self.kept = payload  # with RTX the payload; without it, once sent, the whole packet
-        self.capture_time = capture_time
-        self.sent_at = 0.0
-        self.resent_at = float("-inf")
+    payloads: Sequence[bytes]
+    timestamp: int
+    second: int  # marker and payload type of its last packet
+    keyframe: bool
+    queued_at: float
+    capture_time: float | None
+    extensions: dict[int, bytes] | None
 
 
-class Sender(Machine[bytes, bytes, SenderEvent]):
+class Sender(SenderControl):
     """One RTP stream on its way out.
+
+    Packets leave in one of two ways. `datagrams_to_send` returns all that waits, at once. Or a pacer outside of this
+    layer takes `packets_to_send`, orders and delays them, has `serialize` make each packet's bytes when it leaves, and
+    `datagrams_to_send` is left with RTCP.
 
     Args:
         ssrc: Of the stream.
         payload_type: Of the stream.
         clock_rate: Media clock, Hz.
         mime: Codec, for example `video/H264`.
+        parameters: Of its `a=fmtp` line, or None.
+        red_payload_type: Of redundant audio (RFC 2198), if negotiated: every frame carries the last ones once more.
+        red_distance: How many of those.
+        fec_ssrc: Of the FlexFEC stream, if negotiated together with `fec_payload_type`; see `protect`.
+        fec_payload_type: See `fec_ssrc`.
+        fec_browser: Whether FlexFEC is that of browsers, `flexfec-03`, instead of RFC 8627's.
         cname: Canonical name of this endpoint, at most 255 bytes.
         random_bytes: Source of the first sequence number and of report times.
         mid: Value of the MID extension, if mapped.
@@ -124,96 +94,66 @@ class Sender(Machine[bytes, bytes, SenderEvent]):
         ntp_offset: float = 0.0,
         next_transport_sequence: Callable[[], int] | None = None,
         playout_delay: tuple[float, float] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        red_payload_type: int | None = None,
+        red_distance: int = 1,
+        fec_ssrc: int | None = None,
+        fec_payload_type: int | None = None,
+        fec_browser: bool = True,
     ) -> None:
-        super().__init__()
-        if len(cname.encode()) > MAX_TEXT_BYTES or (rtx_ssrc is None) != (rtx_payload_type is None):
-            raise LocalError("the CNAME is too long, or RTX lacks its SSRC or its payload type")
-        if clock_rate <= 0 or not 0 <= payload_type <= 127:
-            raise LocalError("the clock rate or the payload type is out of range")
-        self._format = payload_format(mime)
-        self.ssrc = ssrc
-        self.rtx_ssrc = rtx_ssrc
+        if len(cname.encode()) > MAX_TEXT_BYTES or clock_rate <= 0:
+            raise LocalError("the CNAME is too long, or the clock rate is out of range")
+        if (rtx_ssrc is None) != (rtx_payload_type is None) or (fec_ssrc is None) != (fec_payload_type is None):
+            raise LocalError("RTX or FlexFEC lacks its SSRC or its payload type")
+        for number in (payload_type, rtx_payload_type, red_payload_type, fec_payload_type):
+            if number is not None and not 0 <= number <= 127:
+                raise LocalError(f"a payload type of {number}")
+        format_ = payload_format(mime, parameters)
+        super().__init__(
+            ssrc=ssrc,
+            rtx_ssrc=rtx_ssrc,
+            clock_rate=clock_rate,
+            is_video=format_.is_video,
+            random_bytes=random_bytes,
+            ntp_offset=ntp_offset,
+        )
+        self._format = format_
         self.payload_type = payload_type
-        self.stats = SenderStatistics()
         self._rtx_payload_type = rtx_payload_type or 0
-        self._clock_rate = clock_rate
-        self._cname = cname
-        self._random_bytes = random_bytes
+        self._cname, self._mid, self._rid = cname, mid, rid
         self._max_payload = max_payload
-        self._ntp_offset = ntp_offset
-        self._set_up_extensions(extension_map or ExtensionMap(), mid, rid, playout_delay, next_transport_sequence)
+        self._headers = Headers(
+            extension_map or ExtensionMap(),
+            mid=mid,
+            rid=rid,
+            playout_delay=playout_delay,
+            next_transport_sequence=next_transport_sequence,
+            ntp_offset=ntp_offset,
+        )
         # RFC 3711 section 3.3.1: below 2**15, so that loss at the start cannot make the receiver miss a rollover.
         self._sequence_number = int.from_bytes(random_bytes(2), "big") & 0x7FFF
         self._rtx_sequence_number = int.from_bytes(random_bytes(2), "big") & 0x7FFF
-        self._queue: deque[_Outgoing] = deque()
-        self._resend: deque[_Outgoing] = deque()
-        self._history: list[_Outgoing | None] = [None] * HISTORY_PACKETS
-        self._allowance = float(RETRANSMISSION_BURST)
+        self._queue: deque[_Frame] = deque()
+        self._queued_packets = 0
         self._frames = 0
-        self._clock: tuple[float, int] | None = None  # an instant and its RTP timestamp
-        self._last_capture_time = float("-inf")
-        self._last_keyframe_request = float("-inf")
-        self._keyframe_reason = ""
-        self._fir_number: int | None = None
-        self._reporter: int | None = None
-        self._report_due = False
-        self._reported: tuple[int, int] = (-1, -1)  # packets sent at the last two reports
-        self._closed = False
+        self._last_timestamp = 0  # of the last packet that left
         self._bye_due = False
-        self._handlers = self._rtcp_handlers()
-
-    def _rtcp_handlers(self) -> dict[type, Callable[..., None]]:
-        return {
-            ReceiverReport: self._on_report,
-            SenderReport: self._on_report,
-            Nack: self._on_nack,
-            PictureLossIndication: self._on_pli,
-            FullIntraRequest: self._on_fir,
-            Remb: self._on_remb,
-            TransportFeedback: self._on_transport_feedback,
-            Bye: self._on_bye,
-        }
-
-    def _set_up_extensions(
-        self,
-        extension_map: ExtensionMap,
-        mid: str | None,
-        rid: str | None,
-        playout_delay: tuple[float, float] | None,
-        next_transport_sequence: Callable[[], int] | None,
-    ) -> None:
-        common: dict[int, bytes] = {}
-        if mid is not None and MID in extension_map:
-            common[extension_map[MID]] = pack_text(mid)
-        if playout_delay is not None and PLAYOUT_DELAY in extension_map:
-            common[extension_map[PLAYOUT_DELAY]] = pack_playout_delay(*playout_delay)
-        media, rtx = dict(common), dict(common)
-        if rid is not None and RID in extension_map:
-            media[extension_map[RID]] = pack_text(rid)
-        if rid is not None and REPAIRED_RID in extension_map:
-            rtx[extension_map[REPAIRED_RID]] = pack_text(rid)
-        self._constant = media
-        self._abs_send_time = extension_map.get(ABS_SEND_TIME)
-        self._transport_cc = extension_map.get(TRANSPORT_CC) if next_transport_sequence else None
-        self._capture_time_id = extension_map.get(ABS_CAPTURE_TIME)
-        self._next_transport_sequence = next_transport_sequence
-        self._writer = ExtensionWriter(media, self._abs_send_time, self._transport_cc)
-        self._rtx_writer = ExtensionWriter(rtx, self._abs_send_time, self._transport_cc)
-
-    @property
-    def rtt(self) -> float | None:
-        """Last round trip, seconds; None before the first report."""
-        return self.stats.rtt
+        self._red_payload_type = red_payload_type
+        self._red = RedEncoder(red_distance) if red_payload_type is not None and not format_.is_video else None
+        self._fec = (
+            None if fec_ssrc is None else RepairStream(fec_ssrc, fec_payload_type or 0, ssrc, browser=fec_browser)
+        )
+        self._repairs: deque[bytes] = deque(maxlen=MAX_QUEUED_REPAIRS)
 
     @property
     def queued_packets(self) -> int:
         """Packets that the next drain will send, retransmissions included."""
-        return len(self._queue) + len(self._resend)
+        return self._queued_packets + len(self._resend)
 
     @property
     def next_sequence_number(self) -> int:
         """Sequence number of the next packet of the stream, 16 bits."""
-        return self._sequence_number
+        return self._sequence_number & 0xFFFF
 
     def send_frame(
         self,
@@ -223,6 +163,7 @@ class Sender(Machine[bytes, bytes, SenderEvent]):
         *,
         keyframe: bool | None = None,
         capture_time: float | None = None,
+        extensions: Mapping[str, bytes] | None = None,
     ) -> None:
         """Packetize a frame and queue its packets.
 
@@ -232,6 +173,8 @@ class Sender(Machine[bytes, bytes, SenderEvent]):
             now: Seconds.
             keyframe: Whether it is one; looked up in the frame if None.
             capture_time: When it was captured, seconds of the same clock as `now`.
+            extensions: URI to value of header extensions that this frame's packets take beside the stream's, as far
+                as they were negotiated: an orientation, an audio level, a dependency descriptor.
 
         Raises:
             LocalError: If the sender is closed, or the frame is empty, too large or not of this codec.
@@ -241,192 +184,345 @@ class Sender(Machine[bytes, bytes, SenderEvent]):
         if not 0 < len(data) <= MAX_FRAME_BYTES:
             raise LocalError(f"a frame has 1 to {MAX_FRAME_BYTES} bytes, not {len(data)}")
         payloads = self._format.packetize(data, self._max_payload, self._frames)
-        if len(payloads) > MAX_QUEUED_PACKETS:
-            raise LocalError(f"{len(payloads)} packets are too many for one frame")
+        payload_type = None
+        if self._red is not None:
+            payload_type = self._red_payload_type
+            payloads = [self._red.encode(self.payload_type, timestamp & 0xFFFFFFFF, payloads[0])]
+        if keyframe is None:
+            keyframe = self._is_video and self._format.is_keyframe(data)
+        self.send_payloads(
+            payloads,
+            timestamp,
+            now,
+            keyframe=keyframe,
+            capture_time=capture_time,
+            extensions=extensions,
+            payload_type=payload_type,
+        )
+
+    def send_payloads(
+        self,
+        payloads: Sequence[bytes],
+        timestamp: int,
+        now: float,
+        *,
+        keyframe: bool = False,
+        capture_time: float | None = None,
+        extensions: Mapping[str, bytes] | None = None,
+        payload_type: int | None = None,
+        marker: bool | None = None,
+    ) -> None:
+        """Queue a frame already packetized, which saves the work where many senders send the same frame.
+
+        Args:
+            payloads: What the payload format's `packetize` returned; kept, not copied.
+            timestamp: See `send_frame`.
+            now: Seconds.
+            keyframe: Whether it is a keyframe.
+            capture_time: See `send_frame`.
+            extensions: See `send_frame`.
+            payload_type: Another than the stream's, for what shares its SSRC: telephone events, comfort noise.
+            marker: Of the last packet; None for what RFC 3551 section 4.1 says.
+
+        Raises:
+            LocalError: If the sender is closed, the payload type is out of range, or there are no payloads or too many.
+        """
+        if self._closed:
+            raise LocalError("the sender is closed")
+        count = len(payloads)
+        if not 1 <= count <= MAX_QUEUED_PACKETS:
+            raise LocalError(f"a frame has 1 to {MAX_QUEUED_PACKETS} packets, not {count}")
+        if payload_type is not None and not 0 <= payload_type <= 127:
+            raise LocalError(f"a payload type of {payload_type}")
         now = self._clamp(now)
-        if self._format.is_video:
-            is_keyframe = self._format.is_keyframe(data) if keyframe is None else keyframe
-            if is_keyframe:
-                self._keyframe_reason = ""
-                self._timers.cancel("keyframe")
-            marker = 0x80
-        else:
-            # RFC 3551 section 4.1: the first packet of a talkspurt.
-            marker = 0 if self._frames else 0x80
-        if len(self._queue) + len(payloads) > MAX_QUEUED_PACKETS:
-            self._make_room(len(payloads), now)
-        self._enqueue(payloads, timestamp & 0xFFFFFFFF, marker, self._capture_time_to_send(capture_time, now))
+        if self._is_video and keyframe:
+            self.stats.key_frames_sent += 1
+            self._keyframe_reason = ""
+            self._timers.cancel("keyframe")
+        if marker is None:
+            # RFC 3551 section 4.1: the last packet of a picture, and only the first packet of a talkspurt.
+            marker = self._is_video or not self._frames
+        if self._queued_packets + count > MAX_QUEUED_PACKETS:
+            self._make_room(count, now)
+        timestamp &= 0xFFFFFFFF
+        own = None
+        if extensions or capture_time is not None:
+            own = self._headers.of_frame(extensions, capture_time, now)
+        second = marker << 7 | (self.payload_type if payload_type is None else payload_type)
+        self._queue.append(_Frame(payloads, timestamp, second, keyframe, now, capture_time, own))
+        self._queued_packets += count
         if self._clock is None:
             # RFC 3550 section 6.2: between two, the first report may go out at once.
             self._report_due = True
             self._timers.set("report", now + self._report_interval())
-        self._clock = (now if capture_time is None else capture_time, timestamp & 0xFFFFFFFF)
+        self._clock = (now if capture_time is None else capture_time, timestamp)
         self._frames += 1
         self.stats.frames_sent += 1
 
-    def _capture_time_to_send(self, capture_time: float | None, now: float) -> float | None:
-        if capture_time is None or self._capture_time_id is None:
-            return None
-        if now < self._last_capture_time + CAPTURE_TIME_INTERVAL:
-            return None
-        self._last_capture_time = now
-        return capture_time
+    def protect(self, ratio: float) -> None:
+        """Send repair packets from the next frame on.
 
-    def _enqueue(self, payloads: list[bytes], timestamp: int, marker: int, capture_time: float | None) -> None:
-        sequence_number = self._sequence_number
-        payload_type = self.payload_type
-        last = len(payloads) - 1
-        for index, payload in enumerate(payloads):
-            second = payload_type | marker if index == last else payload_type
-            self._queue.append(_Outgoing(second, sequence_number, timestamp, payload, capture_time))
-            sequence_number = (sequence_number + 1) & 0xFFFF
-            capture_time = None
-        self._sequence_number = sequence_number
+        That is for links whose round trip makes retransmissions too late; it costs `ratio` of the bit rate.
+
+        Args:
+            ratio: Repair packets per packet, 0 (none, as in the beginning) to 1; any frame gets at least one.
+
+        Raises:
+            LocalError: If FlexFEC was not negotiated or the ratio is out of range.
+        """
+        if self._fec is None or not 0.0 <= ratio <= 1.0:
+            raise LocalError("FlexFEC was not negotiated, or the ratio is not 0..1")
+        self._fec.ratio = ratio
 
     def _make_room(self, wanted: int, now: float) -> None:
-        """Drop the oldest frames; the receiver sees the gap, and the encoder is asked for a keyframe."""
-        queue = self._queue
-        while len(queue) + wanted > MAX_QUEUED_PACKETS:
-            timestamp = queue[0].timestamp
-            while queue and queue[0].timestamp == timestamp:
-                queue.popleft()
-                self.dropped["send-queue-full"] += 1
-        if self._format.is_video:
+        """Drop the oldest frames; the receiver sees a gap, and the encoder is asked for a keyframe."""
+        while self._queued_packets + wanted > MAX_QUEUED_PACKETS:
+            count = len(self._queue.popleft().payloads)
+            self._queued_packets -= count
+            self._sequence_number += count
+            self.dropped["send-queue-full"] += count
+        if self._is_video:
             self._want_keyframe("send-queue-full", now)
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return RTP packets, retransmissions first, then RTCP."""
         now = self._clamp(now)
         out: list[bytes] = []
-        if self._resend:
-            self._send_again(out, now)
+        while self._resend:
+            sent, _ = self._resend.popleft()
+            out.append(self._send_again(sent, now))
+        while self._repairs and self._fec is not None:
+            out.append(self._repair_packet(self._fec, self._repairs.popleft(), now))
         if self._queue:
             self._send_queue(out, now)
-        if self._bye_due:
-            self._bye_due = False
-            report = [self._report(now), SourceDescription.of_cname(self.ssrc, self._cname)]
-            out.append(serialize([*report, Bye([self.ssrc])]))
-        elif self._report_due:
-            out.append(serialize([self._report(now), SourceDescription.of_cname(self.ssrc, self._cname)]))
-        self._report_due = False
+        if self._bye_due or self._report_due:
+            compound = [self._report(now), SourceDescription.of_cname(self.ssrc, self._cname, self._mid, self._rid)]
+            compound += self._extended_report(now)
+            if self._bye_due:
+                compound.append(Bye([self.ssrc]))
+            out.append(serialize(compound))
+            self._bye_due = self._report_due = False
         return out
 
     def _send_queue(self, out: list[bytes], now: float) -> None:
-        queue, history, writer = self._queue, self._history, self._writer
+        queue, headers = self._queue, self._headers
+        writer, numbered, transport_sequence = headers.media, headers.numbered, headers.next_transport_sequence
         prefix, pad = writer.prefix(now + self._ntp_offset), writer.pad
         first = 0x90 if prefix else 0x80
-        ssrc, transport_sequence = self.ssrc, self._next_transport_sequence
-        keep_payload = self.rtx_ssrc is not None
-        numbered = self._transport_cc is not None and transport_sequence is not None
+        ssrc, keep_payload = self.ssrc, self.rtx_ssrc is not None
+        sequence_number = self._sequence_number
+        sent: list[Sent] = []
         octets = 0
-        packets = len(queue)
+        fec = self._fec if self._fec is not None and self._fec.ratio > 0 else None
         while queue:
-            packet = queue.popleft()
-            payload = packet.kept
-            sequence_number = packet.sequence_number
-            if packet.capture_time is not None:
-                header = self._header_with_capture_time(packet, now)
-                datagram = header + payload
-            elif numbered and transport_sequence is not None:
-                datagram = b"".join(
-                    (
-                        _FIXED(first, packet.second, sequence_number, packet.timestamp, ssrc),
-                        prefix,
-                        _U16(transport_sequence() & 0xFFFF),
-                        pad,
-                        payload,
+            frame = queue.popleft()
+            timestamp, left = frame.timestamp, len(frame.payloads)
+            for payload in frame.payloads:
+                left -= 1
+                second = frame.second & 0x7F if left else frame.second
+                number = sequence_number & 0xFFFF
+                sequence_number += 1
+                if frame.extensions is not None:
+                    own = headers.of_packet(frame.extensions, first=left + 1 == len(frame.payloads), last=not left)
+                    datagram = headers.header(second, number, timestamp, ssrc, now, own=own) + payload
+                elif numbered:
+                    datagram = b"".join(
+                        (
+                            _FIXED(first, second, number, timestamp, ssrc),
+                            prefix,
+                            transport_sequence(),
+                            pad,
+                            payload,
+                        )
                     )
-                )
-            else:
-                datagram = b"".join(
-                    (_FIXED(first, packet.second, sequence_number, packet.timestamp, ssrc), prefix, payload)
-                )
-            out.append(datagram)
-            octets += len(payload)
-            packet.sent_at = now
-            if not keep_payload:
-                packet.kept = datagram
-            history[sequence_number & _MASK] = packet
-        self.stats.packets_sent += packets
-        self.stats.bytes_sent += octets
-        self._allowance = min(RETRANSMISSION_BURST, self._allowance + RETRANSMISSION_RATIO * octets)
+                else:
+                    datagram = b"".join((_FIXED(first, second, number, timestamp, ssrc), prefix, payload))
+                out.append(datagram)
+                if fec is not None:
+                    out += [self._repair_packet(fec, repair, now) for repair in fec.protect(datagram, last=not left)]
+                octets += len(payload)
+                sent.append((number, second, timestamp, payload if keep_payload else datagram, now))
+            self._last_timestamp = timestamp
+        self._sequence_number = sequence_number
+        self._queued_packets = 0
+        self._count(len(sent), octets, len(sent) * (_HEADER_BYTES + writer.size))
+        self._history.add(sent, octets)
 
-    def _header_with_capture_time(self, packet: _Outgoing, now: float) -> bytes:
-        constant = dict(self._constant)
-        if self._capture_time_id is not None and packet.capture_time is not None:
-            constant[self._capture_time_id] = pack_abs_capture_time(packet.capture_time + self._ntp_offset)
-        writer = ExtensionWriter(constant, self._abs_send_time, self._transport_cc)
-        return self._header(writer, packet, packet.second, packet.sequence_number, self.ssrc, now)
+    def _count(self, packets: int, octets: int, header_octets: int) -> None:
+        stats = self.stats
+        stats.packets_sent += packets
+        stats.bytes_sent += octets
+        stats.header_bytes_sent += header_octets
 
-    def _header(
-        self, writer: ExtensionWriter, packet: _Outgoing, second: int, sequence_number: int, ssrc: int, now: float
-    ) -> bytes:
-        extension = writer.prefix(now + self._ntp_offset)
-        if self._transport_cc is not None and self._next_transport_sequence is not None:
-            extension += _U16(self._next_transport_sequence() & 0xFFFF) + writer.pad
-        return _FIXED(0x90 if extension else 0x80, second, sequence_number, packet.timestamp, ssrc) + extension
+    def _send_again(self, sent: Sent, now: float) -> bytes:
+        number, second, timestamp, kept, _ = sent
+        self.stats.retransmitted += 1
+        self.stats.retransmitted_bytes += len(kept)
+        if self.rtx_ssrc is None:
+            # As it was, to the bit: SRTP must never see two packets with one index (RFC 3711 section 9.1).
+            return kept
+        return self._rtx_header(second & 0x80, timestamp, self.rtx_ssrc, now) + _U16(number) + kept
 
-    def _send_again(self, out: list[bytes], now: float) -> None:
-        while self._resend:
-            packet = self._resend.popleft()
-            self.stats.retransmitted += 1
-            self.stats.retransmitted_bytes += len(packet.kept)
-            if self.rtx_ssrc is None:
-                # As it was, to the bit: SRTP must never see two packets with one index (RFC 3711 section 9.1).
-                out.append(packet.kept)
-                continue
-            second = packet.second & 0x80 | self._rtx_payload_type
-            header = self._header(self._rtx_writer, packet, second, self._rtx_sequence_number, self.rtx_ssrc, now)
-            out.append(b"".join((header, _U16(packet.sequence_number), packet.kept)))
-            self._rtx_sequence_number = (self._rtx_sequence_number + 1) & 0xFFFF
+    def _rtx_header(self, marker: int, timestamp: int, ssrc: int, now: float) -> bytes:
+        number = self._rtx_sequence_number & 0xFFFF
+        self._rtx_sequence_number += 1
+        return self._headers.header(marker | self._rtx_payload_type, number, timestamp, ssrc, now, rtx=True)
 
-    def _report_interval(self) -> float:
-        return RTCP_INTERVAL * (0.5 + int.from_bytes(self._random_bytes(2), "big") / 65536.0)
+    def _repair_packet(self, fec: RepairStream, payload: bytes, now: float) -> bytes:
+        self.stats.fec_packets_sent += 1
+        self.stats.fec_bytes_sent += len(payload)
+        header = self._headers.header(fec.payload_type, 0, self._last_timestamp, fec.ssrc, now)
+        return fec.packet(header, payload)
 
-    def _report(self, now: float) -> RtcpPacket:
-        before, self._reported = self._reported, (self._reported[1], self.stats.packets_sent)
-        if self._clock is None or before[0] == self.stats.packets_sent:
-            return ReceiverReport(self.ssrc)  # RFC 3550 section 6.4: nothing sent since the report before the last
-        instant, timestamp = self._clock
-        timestamp += round((now - instant) * self._clock_rate)
-        return SenderReport(
-            self.ssrc,
-            ntp_timestamp(now + self._ntp_offset),
-            timestamp & 0xFFFFFFFF,
-            self.stats.packets_sent & 0xFFFFFFFF,
-            self.stats.bytes_sent & 0xFFFFFFFF,
+    # -- packets for a pacer ---------------------------------------------------------------------------------------
+
+    def packets_to_send(self, now: float) -> list[Outgoing]:
+        """Take what waits, retransmissions first, as packets without bytes: for a pacer, who has them serialized.
+
+        Repair packets are known only once the frame that they protect was serialized: they come with the next call.
+        """
+        now = self._clamp(now)
+        overhead = _HEADER_BYTES + self._headers.media.size
+        media_kind = PacketKind.VIDEO if self._is_video else PacketKind.AUDIO
+        out = [self._outgoing_again(sent, queued_at) for sent, queued_at in self._resend]
+        self._resend.clear()
+        while self._repairs and self._fec is not None:
+            packet = Outgoing(PacketKind.VIDEO, self._fec.ssrc, self._last_timestamp, self._repairs.popleft())
+            packet.size, packet.queued_at = overhead + len(packet.payload) + 4, now
+            out.append(packet)
+        for frame in self._queue:
+            last = len(frame.payloads) - 1
+            for index, payload in enumerate(frame.payloads):
+                packet = Outgoing(media_kind, self.ssrc, frame.timestamp, payload, 0, index == 0, index == last)
+                packet.keyframe, packet.queued_at = frame.keyframe, frame.queued_at
+                packet.capture_time, packet.extensions = frame.capture_time, frame.extensions
+                packet.size = overhead + len(payload)
+                packet.second = frame.second if index == last else frame.second & 0x7F
+                out.append(packet)
+        self._queue.clear()
+        self._queued_packets = 0
+        return out
+
+    def _outgoing_again(self, sent: Sent, queued_at: float, kind: PacketKind = PacketKind.RETRANSMISSION) -> Outgoing:
+        number, second, timestamp, kept, _ = sent
+        size = len(kept)
+        if self.rtx_ssrc is not None:
+            size += _HEADER_BYTES + self._headers.rtx.size + 2
+        packet = Outgoing(kind, self.rtx_ssrc or self.ssrc, timestamp, kept, queued_at=queued_at)
+        packet.size, packet.sequence_number, packet.second = size, number, second
+        return packet
+
+    def padding(self, size: int, now: float) -> list[Outgoing]:
+        """Return about `size` octets of packets that tell the receiver nothing new, to probe what the path carries.
+
+        With RTX they are recent packets once more, which repairs what was lost, and where those do not fit packets of
+        padding only. Without RTX they are of padding only, in the stream itself. Before the first frame there are none.
+
+        Raises:
+            LocalError: If the sender is closed, or `size` is not 1..`MAX_PADDING_BYTES`.
+        """
+        now = self._clamp(now)
+        if self._closed or not 0 < size <= MAX_PADDING_BYTES:
+            raise LocalError(f"the sender is closed, or {size} octets are no probe")
+        if not self.stats.packets_sent:
+            return []
+        out: list[Outgoing] = []
+        if self.rtx_ssrc is not None:
+            for sent in self._history.newest(size // MAX_PADDING_PER_PACKET):
+                packet = self._outgoing_again(sent, now, PacketKind.PADDING)
+                if packet.size <= size:
+                    out.append(packet)
+                    size -= packet.size
+        writer = self._headers.media if self.rtx_ssrc is None else self._headers.rtx
+        overhead = _HEADER_BYTES + writer.size
+        while size > overhead:
+            count = min(MAX_PADDING_PER_PACKET, size - overhead)
+            packet = Outgoing(PacketKind.PADDING, self.rtx_ssrc or self.ssrc, 0, b"", count, queued_at=now)
+            packet.size = overhead + count
+            out.append(packet)
+            size -= packet.size
+        return out
+
+    def serialize(self, packet: Outgoing, now: float) -> bytes:
+        """Return the bytes of a packet that leaves now; fills in what `Outgoing` has only then.
+
+        Args:
+            packet: Of this sender's `packets_to_send` or `padding`, once.
+            now: Seconds.
+
+        Raises:
+            LocalError: If the sender is closed and its BYE has gone, or the packet is not one of its own.
+        """
+        fec_ssrc = self._fec.ssrc if self._fec is not None else None
+        if packet.ssrc not in {self.ssrc, self.rtx_ssrc, fec_ssrc} or (self._closed and not self._bye_due):
+            raise LocalError("not a packet of this sender, or the sender is closed")
+        now = self._clamp(now)
+        headers = self._headers
+        headers.transport_sequence_number = None
+        if packet.padding:
+            datagram = self._padding_packet(packet, now)
+        elif self._fec is not None and packet.ssrc == fec_ssrc:
+            datagram = self._repair_packet(self._fec, packet.payload, now)
+        elif packet.kind in {PacketKind.RETRANSMISSION, PacketKind.PADDING} and packet.sequence_number is not None:
+            sent = (packet.sequence_number, packet.second, packet.timestamp, packet.payload, 0.0)
+            datagram = self._send_again(sent, now)
+        else:
+            datagram = self._media_packet(packet, now)
+            self.stats.total_packet_send_delay += max(0.0, now - packet.queued_at)
+        packet.size = len(datagram)
+        packet.sequence_number = datagram[2] << 8 | datagram[3]
+        packet.transport_sequence_number = headers.transport_sequence_number
+        return datagram
+
+    def _media_packet(self, packet: Outgoing, now: float) -> bytes:
+        number = self._sequence_number & 0xFFFF
+        self._sequence_number += 1
+        own = None
+        if packet.extensions is not None:
+            own = self._headers.of_packet(packet.extensions, first=packet.first, last=packet.last)
+        header = self._headers.header(packet.second, number, packet.timestamp, self.ssrc, now, own=own)
+        datagram = header + packet.payload
+        self._last_timestamp = packet.timestamp
+        octets = len(packet.payload)
+        self._count(1, octets, len(header))
+        if self._fec is not None:
+            self._repairs += self._fec.protect(datagram, last=packet.last)
+        kept = datagram if self.rtx_ssrc is None else packet.payload
+        self._history.add([(number, packet.second, packet.timestamp, kept, now)], octets)
+        return datagram
+
+    def _padding_packet(self, packet: Outgoing, now: float) -> bytes:
+        tail = bytes(packet.padding - 1) + bytes((packet.padding,))
+        self.stats.padding_packets += 1
+        self.stats.padding_bytes += packet.padding
+        packet.timestamp = self._last_timestamp
+        if self.rtx_ssrc is not None:
+            header = self._rtx_header(0, packet.timestamp, self.rtx_ssrc, now)
+        else:
+            number = self._sequence_number & 0xFFFF
+            self._sequence_number += 1
+            header = self._headers.header(self.payload_type, number, packet.timestamp, self.ssrc, now)
+            self._count(1, 0, len(header))
+        datagram = bytes((header[0] | 0x20,)) + header[1:] + tail
+        if self.rtx_ssrc is None:
+            self._history.add([(number, self.payload_type, packet.timestamp, datagram, now)], 0)
+        return datagram
+
+    def discard(self, packets: Sequence[Outgoing], now: float) -> None:
+        """Give up packets that a pacer will not let leave.
+
+        The receiver sees a gap, so that it does not take what follows for complete, and the encoder is asked for a
+        keyframe.
+        """
+        now = self._clamp(now)
+        media = sum(
+            packet.ssrc == self.ssrc and packet.sequence_number is None and not packet.padding for packet in packets
         )
-
-    def receive_datagram(self, datagram: bytes, now: float) -> None:
-        """Take one RTCP compound; what concerns other streams in it is passed over."""
-        try:
-            packets = parse(datagram)
-        except ParseError as error:
-            self._clamp(now)
-            self.dropped[error.reason] += 1
-            return
-        self.receive_rtcp(packets, now)
-
-    def receive_rtcp(self, packets: Sequence[RtcpPacket], now: float) -> None:
-        """Take a compound already parsed: parse once, hand it to every stream of the transport."""
-        now = self._clamp(now)
-        if self._closed:
-            self.dropped["closed"] += 1
-            return
-        for packet in packets:
-            handler = self._handlers.get(type(packet))
-            if handler is not None:
-                handler(packet, now)
-
-    def handle_timer(self, now: float) -> None:
-        """Make reports and deferred keyframe requests due."""
-        now = self._clamp(now)
-        for name in self._timers.expire(now):
-            if name == "report":
-                self._report_due = True
-                self._timers.set("report", now + self._report_interval())
-            elif name == "keyframe" and self._keyframe_reason:
-                self._want_keyframe(self._keyframe_reason, now)
+        self.dropped["send-queue-full"] += len(packets)
+        if media:
+            self._sequence_number += 1
+            if self._is_video and not self._closed:
+                self._want_keyframe("send-queue-full", now)
 
     def close(self, now: float) -> None:
         """Let what is queued go out at the next drain, say BYE, and end."""
@@ -438,86 +534,3 @@ class Sender(Machine[bytes, bytes, SenderEvent]):
         self._report_due = False
         self._timers.clear()
         self._events.append(Closed())
-
-    def _emit(self, event: SenderEvent) -> None:
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self.dropped["event-queue-full"] += 1
-        self._events.append(event)
-
-    def _on_report(self, report: ReceiverReport | SenderReport, now: float) -> None:
-        for block in report.reports:
-            if block.ssrc == self.ssrc:
-                self._reporter = report.ssrc
-                self._on_report_block(block, now)
-
-    def _on_report_block(self, block: ReportBlock, now: float) -> None:
-        stats = self.stats
-        stats.fraction_lost = block.fraction_lost / 256.0
-        stats.packets_lost = block.packets_lost
-        stats.jitter = block.jitter / self._clock_rate
-        if block.lsr:
-            # RFC 3550 section 6.4.1: A - LSR - DLSR; rounding can make it slightly negative.
-            units = (compact_ntp(now + self._ntp_offset) - block.lsr - block.dlsr) & 0xFFFFFFFF
-            rtt = (units - 0x100000000 if units >= 0x80000000 else units) / 65536.0
-            if -0.1 < rtt <= MAX_RTT:
-                stats.rtt = max(rtt, 0.0)
-
-    def _on_nack(self, nack: Nack, now: float) -> None:
-        if nack.media_ssrc != self.ssrc:
-            return
-        self.stats.nacks += 1
-        rtt = INITIAL_RTT if self.stats.rtt is None else self.stats.rtt
-        for sequence_number in nack.sequence_numbers:
-            packet = self._history[sequence_number & _MASK]
-            if packet is None or packet.sequence_number != sequence_number or now - packet.sent_at > HISTORY_SECONDS:
-                self.dropped["nack-too-old"] += 1
-            elif now - packet.resent_at < rtt or packet.resent_at == now:
-                self.dropped["nack-repeated"] += 1
-            elif self._allowance < len(packet.kept):
-                self.dropped["retransmission-limit"] += 1
-            else:
-                self._allowance -= len(packet.kept)
-                packet.resent_at = now
-                self._resend.append(packet)
-
-    def _on_pli(self, pli: PictureLossIndication, now: float) -> None:
-        if pli.media_ssrc == self.ssrc:
-            self.stats.plis += 1
-            self._want_keyframe("pli", now)
-
-    def _on_fir(self, fir: FullIntraRequest, now: float) -> None:
-        for ssrc, number in fir.requests:
-            if ssrc != self.ssrc:
-                continue
-            self.stats.firs += 1
-            # RFC 5104 section 4.3.1.1: the same number is a repetition of the same command.
-            if number != self._fir_number:
-                self._fir_number = number
-                self._want_keyframe("fir", now)
-
-    def _want_keyframe(self, reason: str, now: float) -> None:
-        allowed = self._last_keyframe_request + KEYFRAME_REQUEST_INTERVAL
-        if now < allowed:
-            # Not forgotten: a keyframe sent meanwhile cancels it.
-            self._keyframe_reason = reason
-            self._timers.set_default("keyframe", allowed)
-            return
-        self._keyframe_reason = ""
-        self._timers.cancel("keyframe")
-        self._last_keyframe_request = now
-        self.stats.keyframes_requested += 1
-        self._emit(KeyframeRequested(reason))
-
-    def _on_remb(self, remb: Remb, _now: float) -> None:
-        if not remb.ssrcs or self.ssrc in remb.ssrcs:
-            self._emit(BitrateEstimated(remb.bitrate))
-
-    def _on_transport_feedback(self, feedback: TransportFeedback, _now: float) -> None:
-        if feedback.media_ssrc in {0, self.ssrc, self.rtx_ssrc}:
-            self._emit(TransportFeedbackReceived(feedback))
-
-    def _on_bye(self, bye: Bye, _now: float) -> None:
-        if self._reporter is not None and self._reporter in bye.ssrcs:
-            self._emit(ByeReceived(self._reporter, bye.reason))
-            self._reporter = None

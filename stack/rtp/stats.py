@@ -39,6 +39,15 @@ class SenderStatistics:
         packets_lost: Of the last report, cumulative.
         jitter: Of the last report, seconds.
         rtt: Last round trip, seconds; None before the first.
+        total_rtt: Sum of all round trips measured, seconds.
+        rtt_measurements: How many those were.
+        header_bytes_sent: Octets of RTP headers, extensions included, of `packets_sent`.
+        key_frames_sent: Keyframes among `frames_sent`.
+        padding_packets: Packets of padding only.
+        padding_bytes: Octets of padding in those.
+        total_packet_send_delay: Sum of the seconds that packets waited in a pacer.
+        fec_packets_sent: Repair packets.
+        fec_bytes_sent: Payload octets of those.
     """
 
     frames_sent: int = 0
@@ -54,6 +63,80 @@ class SenderStatistics:
     packets_lost: int = 0
     jitter: float = 0.0
     rtt: float | None = None
+    total_rtt: float = 0.0
+    rtt_measurements: int = 0
+    header_bytes_sent: int = 0
+    key_frames_sent: int = 0
+    padding_packets: int = 0
+    padding_bytes: int = 0
+    total_packet_send_delay: float = 0.0
+    fec_packets_sent: int = 0
+    fec_bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class InboundStatistics:
+    """What a receiver knows, at one instant, in the units of the W3C's `RTCInboundRtpStreamStats`.
+
+    Attributes:
+        ssrc: The stream; None before its first packet.
+        packets_received: Retransmissions not included.
+        packets_lost: Expected less received; negative with duplicates.
+        jitter: Seconds.
+        bytes_received: Payload octets.
+        header_bytes_received: Octets of headers, extensions and padding.
+        last_packet_received: Seconds of the machine's clock, or None.
+        frames_received: Whole frames.
+        frames_dropped: Frames that were incomplete, malformed, or not decodable without a keyframe.
+        key_frames_received: Keyframes among `frames_received`.
+        packets_discarded: Packets of frames that were given up, late ones and duplicates.
+        packets_recovered: Packets that came by retransmission only.
+        retransmitted_packets_received: Packets of the retransmission stream.
+        retransmitted_bytes_received: Payload octets of those.
+        fec_packets_received: Packets of forward error correction.
+        fec_packets_recovered: Packets that those repaired.
+        nack_count: NACK messages sent.
+        pli_count: PLI messages sent.
+        fir_count: FIR messages sent.
+        round_trip_time: Last one measured by DLRR, seconds, or None.
+        total_round_trip_time: Sum of all, seconds.
+        round_trip_time_measurements: How many those were.
+        jitter_buffer_delay: Seconds that frames waited, whole, to be handed on: the sum of all.
+        jitter_buffer_target_delay: Present target of the smoothing, seconds.
+        jitter_buffer_emitted_count: Frames handed on by the smoothing.
+        remote_packets_sent: Of the last sender report, or None.
+        remote_bytes_sent: Of the last sender report, or None.
+        remote_timestamp: NTP time of the last sender report, seconds, or None.
+    """
+
+    ssrc: int | None
+    packets_received: int
+    packets_lost: int
+    jitter: float
+    bytes_received: int
+    header_bytes_received: int
+    last_packet_received: float | None
+    frames_received: int
+    frames_dropped: int
+    key_frames_received: int
+    packets_discarded: int
+    packets_recovered: int
+    retransmitted_packets_received: int
+    retransmitted_bytes_received: int
+    fec_packets_received: int
+    fec_packets_recovered: int
+    nack_count: int
+    pli_count: int
+    fir_count: int
+    round_trip_time: float | None
+    total_round_trip_time: float
+    round_trip_time_measurements: int
+    jitter_buffer_delay: float
+    jitter_buffer_target_delay: float
+    jitter_buffer_emitted_count: int
+    remote_packets_sent: int | None = None
+    remote_bytes_sent: int | None = None
+    remote_timestamp: float | None = None
 
 
 class ReceiverStatistics:
@@ -69,7 +152,18 @@ class ReceiverStatistics:
         frames_received: Frames delivered.
         frames_dropped: Frames that were incomplete, malformed, or not decodable without a keyframe.
         nacks: NACK messages sent.
-        plis: PLI or FIR messages sent.
+        plis: PLI messages sent.
+        firs: FIR messages sent.
+        keyframes_received: Keyframes among `frames_received`.
+        header_bytes_received: Octets of headers, extensions and padding of `packets_received`, as far as told.
+        retransmitted_packets: Packets of the retransmission stream, padding included.
+        retransmitted_bytes: Payload octets of those.
+        rtt: Last round trip that DLRR told, seconds; None before the first.
+        total_rtt: Sum of all round trips measured, seconds.
+        rtt_measurements: How many those were.
+        fec_packets: Packets of forward error correction.
+        fec_recovered: Packets that those repaired.
+        last_packet: When the last packet arrived, seconds; None before the first.
         jitter: RFC 3550 appendix A.8, timestamp units.
         highest: Extended highest sequence number, -1 before the first packet.
     """
@@ -83,20 +177,37 @@ class ReceiverStatistics:
         "_received_prior",
         "_transit",
         "bytes_received",
+        "fec_packets",
+        "fec_recovered",
+        "firs",
         "frames_dropped",
         "frames_received",
+        "header_bytes_received",
         "highest",
         "jitter",
+        "keyframes_received",
+        "last_packet",
         "nacks",
         "packets_received",
         "packets_recovered",
         "plis",
+        "retransmitted_bytes",
+        "retransmitted_packets",
+        "rtt",
+        "rtt_measurements",
+        "total_rtt",
     )
 
     def __init__(self, clock_rate: int) -> None:
         self._clock_rate = clock_rate
         self.packets_received = self.bytes_received = self.packets_recovered = 0
-        self.frames_received = self.frames_dropped = self.nacks = self.plis = 0
+        self.frames_received = self.frames_dropped = self.keyframes_received = 0
+        self.nacks = self.plis = self.firs = self.fec_packets = self.fec_recovered = 0
+        self.retransmitted_packets = self.retransmitted_bytes = self.header_bytes_received = 0
+        self.rtt: float | None = None
+        self.total_rtt = 0.0
+        self.rtt_measurements = 0
+        self.last_packet: float | None = None
         self.jitter = 0.0
         self._bad_sequence_number = -1
         self.highest = -1

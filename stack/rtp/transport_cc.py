@@ -51,9 +51,18 @@ class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
 
     def receive_datagram(self, datagram: bytes, now: float) -> None:
         """Take an RTP packet as it came; without the extension there is nothing to note."""
-        now = self._clamp(now)
         try:
             packet = Packet.parse(datagram)
+        except ParseError as error:
+            self._clamp(now)
+            self.dropped[error.reason] += 1
+            return
+        self.receive_packet(packet, now)
+
+    def receive_packet(self, packet: Packet, now: float) -> None:
+        """Take an RTP packet already parsed."""
+        now = self._clamp(now)
+        try:
             value = packet.extensions.get(self._extension_id)
             sequence_number = None if value is None else unpack_transport_cc(value)
         except ParseError as error:

@@ -21,7 +21,8 @@ from stack.rtp import (
     rtcp,
 )
 from stack.rtp.nack import MIN_REPEAT_INTERVAL, REORDERING_DELAY
-from stack.rtp.receiver import KEYFRAME_GRACE, KEYFRAME_REQUEST_INTERVAL, REORDERING_MAX_WAIT, REPAIR_MAX_WAIT, SILENCE
+from stack.rtp.receiver import KEYFRAME_GRACE, REORDERING_MAX_WAIT, REPAIR_MAX_WAIT, SILENCE
+from stack.rtp.receiver_control import KEYFRAME_REQUEST_INTERVAL
 from stack.testing import Conditions, Link
 
 from .support import (

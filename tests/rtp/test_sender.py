@@ -33,7 +33,8 @@ from stack.rtp import (
     is_rtcp,
     rtcp,
 )
-from stack.rtp.sender import HISTORY_SECONDS, KEYFRAME_REQUEST_INTERVAL
+from stack.rtp.history import HISTORY_SECONDS
+from stack.rtp.sender_control import KEYFRAME_REQUEST_INTERVAL
 
 from .support import (
     H264_PT,
@@ -150,7 +151,7 @@ def test_reports_begin_at_once_and_go_on():
     source.send_frame(h264_frame(0, size=100), 0xFFFFFFFF, 1.0)
     report, description = reports_of(source.datagrams_to_send(1.0))
     assert report == SenderReport(SSRC, 101 << 32, 0xFFFFFFFF, 1, 101)
-    assert description == SourceDescription.of_cname(SSRC, "sender")
+    assert description == SourceDescription.of_cname(SSRC, "sender", "0")
     due = source.next_timer()
     assert 1.5 <= due <= 2.5
     source.send_frame(h264_frame(1, size=100), 44999, 1.5)

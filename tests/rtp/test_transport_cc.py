@@ -3,8 +3,10 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from stack.core import LocalError
+from stack.core import LocalError, unwrap16
 from stack.rtp import Closed, Packet, TransportFeedbackGenerator, rtcp
 from stack.rtp.transport_cc import FEEDBACK_INTERVAL
 from stack.rtp.transport_feedback import DELTA_UNIT
@@ -151,3 +153,40 @@ def test_misuse_and_close():
     machine.receive_sequence_number(2, SSRC, START)
     assert machine.dropped["closed"] == 1
     assert feedback_at(machine, START + 1.0) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(0, 0xFFFF))
+def test_every_arrival_is_reported_exactly(seed, first):
+    """Loss, bursts of loss, silence, reordering, and numbers that wrap; deltas of every size."""
+    rng = random.Random(seed)
+    machine, now, truth, told = generator(), START, {}, {}
+    number = first
+    for _ in range(rng.randint(1, 300)):
+        number += rng.choice([1, 1, 1, 1, 2, rng.randint(1, 60)])
+        truth[number] = None
+    order = sorted(truth, key=lambda number: number + rng.choice([0, 0, 0, rng.randint(0, 4)]))
+    for number in order:
+        now += rng.choice([0.0, 0.0002, 0.003, 0.07, rng.random() * 0.02, 9.0 if rng.random() < 0.02 else 0.0])
+        due = machine.next_timer()
+        while due is not None and due <= now:
+            collect(machine, due, told, truth)
+            due = machine.next_timer()
+        truth[number] = now
+        machine.receive_sequence_number(number & 0xFFFF, SSRC, now)
+    collect(machine, now + 1.0, told, truth)
+    assert set(told) == set(truth)
+    base = told[order[0]] - truth[order[0]]
+    for number, arrival in truth.items():
+        assert told[number] - arrival == pytest.approx(base, abs=2 * DELTA_UNIT)
+
+
+def collect(machine, now, told, truth):
+    """Note what the feedback due at `now` tells, under the numbers before they wrapped."""
+    latest = max((number for number, arrival in truth.items() if arrival is not None), default=0)
+    for message in feedback_at(machine, now):
+        for number, arrival in message.arrivals():
+            if arrival is not None:
+                extended = unwrap16(number, latest)
+                assert truth[extended] is not None
+                told[extended] = arrival
