@@ -58,4 +58,35 @@ def check_extensions(data: bytes) -> None:
             raise AssertionError("not what was sent")
 
 
-TARGETS = {"srtp-extensions": check_extensions, "srtp-receiver": check_receiver, "srtp-sender": check_sender}
+def check_mki(data: bytes) -> None:
+    """With a master key identifier packets come back, before and after a change of keys; with an unknown one, none."""
+    for profile, keys in KEYS.items():
+        sender, receiver = Sender(profile, *keys, mki=b"ab"), Receiver(profile, *keys, mki=b"ab")
+        other = Receiver(profile, *keys, mki=b"ef")
+        for mki in (b"ab", b"cd"):
+            if mki == b"cd":
+                sender.change_master_key(mki, *STRANGER[profile])
+                receiver = Receiver(profile, *STRANGER[profile], mki=b"cd")  # to which nothing is a replay
+            for protect, unprotect, refuse in (
+                (sender.protect, receiver.unprotect, other.unprotect),
+                (sender.protect_rtcp, receiver.unprotect_rtcp, other.unprotect_rtcp),
+            ):
+                try:
+                    sealed = protect(data)
+                except DropPacket:
+                    continue
+                if unprotect(sealed) != data:
+                    raise AssertionError("not what was sent")
+                try:
+                    refuse(sealed)
+                except DropPacket:
+                    continue
+                raise AssertionError("an unknown identifier got through")
+
+
+TARGETS = {
+    "srtp-mki": check_mki,
+    "srtp-extensions": check_extensions,
+    "srtp-receiver": check_receiver,
+    "srtp-sender": check_sender,
+}

@@ -460,8 +460,8 @@ class Connection(Machine[bytes, bytes, Event]):
                 self._on_late_fragment(fragment, now)
             elif fragment.sequence < self._reassembler.next_sequence:
                 self._on_repeated(fragment, now)
-            else:
-                self._on_fragment(fragment, now)
+            elif not self._on_fragment(fragment, now):
+                return
 
     def _on_repeated(self, fragment: Fragment, now: float) -> None:
         self.dropped["repeated-message"] += 1
@@ -479,14 +479,16 @@ class Connection(Machine[bytes, bytes, Event]):
         else:
             self.dropped["late-message"] += 1
 
-    def _on_fragment(self, fragment: Fragment, now: float) -> None:
+    def _on_fragment(self, fragment: Fragment, now: float) -> bool:
+        """Take a piece of what is due or ahead; tell whether the rest of its record is worth looking at."""
         try:
             self._reassembler.add(fragment)
         except DropPacket as drop:
             self.dropped[drop.reason] += 1
-            return
+            return False  # whoever sends more than fits, or contradicts itself, does so a hundred times in a datagram
         while not self._over and (message := self._reassembler.next_message()) is not None:
             self._on_message(message, now)
+        return True
 
     def _on_message(self, message: Message, now: float) -> None:
         try:

@@ -1,6 +1,7 @@
 """From handshake fragments to handshake messages in order (RFC 6347 sections 4.2.2 and 4.2.3)."""
 
 import struct
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,30 +85,34 @@ def parse_fragments(content: bytes) -> list[Fragment]:
 
 
 class _Partial:
-    """A message of which some pieces are here: the buffer, and sorted disjoint ranges of what is filled."""
+    """A message of which some pieces are here: the buffer, and starts and ends of the ranges that are filled.
 
-    __slots__ = ("buffer", "ranges", "type")
+    The ranges are sorted, and there is a gap between any two: whoever sends pieces as small and as far apart as can be
+    makes us search among them, and not go through them all.
+    """
+
+    __slots__ = ("buffer", "ends", "starts", "type")
 
     def __init__(self, fragment: Fragment) -> None:
         self.type = fragment.type
         self.buffer = bytearray(fragment.length)
-        self.ranges: list[tuple[int, int]] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
 
     def add(self, fragment: Fragment) -> None:
         start, end = fragment.offset, fragment.offset + len(fragment.data)
-        apart = []
-        for low, high in self.ranges:
-            if high < start or low > end:
-                apart.append((low, high))
-            else:
-                start, end = min(start, low), max(end, high)
-        if len(apart) >= MAX_FRAGMENTS_PER_MESSAGE:
+        # Those from `low` up to `high` overlap the new range or touch it.
+        low, high = bisect_left(self.ends, start), bisect_right(self.starts, end)
+        if low == high and len(self.starts) >= MAX_FRAGMENTS_PER_MESSAGE:
             raise DropPacket("too-many-fragments")
-        self.buffer[fragment.offset : fragment.offset + len(fragment.data)] = fragment.data
-        self.ranges = sorted([*apart, (start, end)])
+        self.buffer[start:end] = fragment.data
+        if low < high:
+            start, end = min(start, self.starts[low]), max(end, self.ends[high - 1])
+        self.starts[low:high] = [start]
+        self.ends[low:high] = [end]
 
     def complete(self) -> bool:
-        return self.ranges == [(0, len(self.buffer))]
+        return self.starts == [0] and self.ends == [len(self.buffer)]
 
 
 class Reassembler:

@@ -30,15 +30,21 @@ class RtpOpener(Protocol):
     overhead: int
 
     def opener(self, ssrc: int) -> Open:
-        """Return the function that undoes what `RtpCipher.sealer`'s did, for packets of `header + overhead` bytes on.
+        """Return the function that undoes what `RtpSealer.sealer`'s did, for packets of `header + overhead` bytes on.
 
         It takes what that takes and raises DropPacket, `bad-tag`.
         """
         ...
 
 
-class RtpCipher(RtpOpener, Protocol):
-    """What `Sender` needs for RTP."""
+class RtpSealer(Protocol):
+    """What `Sender` needs for RTP.
+
+    Attributes:
+        overhead: Bytes by which protecting makes a packet longer.
+    """
+
+    overhead: int
 
     def sealer(self, ssrc: int) -> Seal:
         """Return the function that protects RTP packets of `ssrc`.
@@ -47,6 +53,10 @@ class RtpCipher(RtpOpener, Protocol):
         index: rollover counter and sequence number.
         """
         ...
+
+
+class RtpCipher(RtpOpener, RtpSealer, Protocol):
+    """Both directions of RTP."""
 
 
 class RtcpOpener(Protocol):
@@ -71,12 +81,16 @@ class RtcpOpener(Protocol):
         ...
 
 
-class RtcpCipher(RtcpOpener, Protocol):
+class RtcpSealer(Protocol):
     """What `Sender` needs for RTCP."""
 
     def seal_rtcp(self, packet: bytes, ssrc: int, index: int) -> bytes:
         """Protect a compound RTCP packet under its 31-bit SRTCP index."""
         ...
+
+
+class RtcpCipher(RtcpOpener, RtcpSealer, Protocol):
+    """Both directions of RTCP."""
 
 
 def derive(key: bytes, salt: bytes, label: int, length: int) -> bytes:
@@ -119,7 +133,7 @@ class CounterMode:
         return self._salt ^ ssrc << 64
 
     def sealer(self, ssrc: int) -> Seal:
-        """Return the function that protects RTP packets; see `RtpCipher.sealer`."""
+        """Return the function that protects RTP packets; see `RtpSealer.sealer`."""
         base, reset, update, begin_mac, tag = self.iv_base(ssrc), self._reset, self._update, self._begin_mac, self._tag
 
         cycle, rollover = 0, bytes(4)  # the last rollover counter as it is authenticated
@@ -161,7 +175,7 @@ class CounterMode:
         return open_
 
     def seal_rtcp(self, packet: bytes, ssrc: int, index: int) -> bytes:
-        """Protect an RTCP packet; see `RtcpCipher.seal_rtcp`."""
+        """Protect an RTCP packet; see `RtcpSealer.seal_rtcp`."""
         self._reset((self.iv_base(ssrc) ^ index << 16).to_bytes(16, "big"))
         word = (ENCRYPTED | index).to_bytes(4, "big")
         sealed = b"".join((packet[:RTCP_HEADER], self._update(packet[RTCP_HEADER:]), word))
@@ -210,7 +224,7 @@ class Gcm:
         return self._salt ^ ssrc << 48
 
     def sealer(self, ssrc: int) -> Seal:
-        """Return the function that protects RTP packets; see `RtpCipher.sealer`."""
+        """Return the function that protects RTP packets; see `RtpSealer.sealer`."""
         base, encrypt = self.iv_base(ssrc), self._encrypt
 
         def seal(packet: bytes, header: int, index: int) -> bytes:
@@ -233,7 +247,7 @@ class Gcm:
         return open_
 
     def seal_rtcp(self, packet: bytes, ssrc: int, index: int) -> bytes:
-        """Protect an RTCP packet; see `RtcpCipher.seal_rtcp`. The index word stands behind the tag."""
+        """Protect an RTCP packet; see `RtcpSealer.seal_rtcp`. The index word stands behind the tag."""
         header, word = packet[:RTCP_HEADER], (ENCRYPTED | index).to_bytes(4, "big")
         payload = self._encrypt((self.iv_base(ssrc) ^ index).to_bytes(12, "big"), packet[RTCP_HEADER:], header + word)
         return b"".join((header, payload, word))

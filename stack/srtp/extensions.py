@@ -9,7 +9,7 @@ from ..core.crypto import AesCtr
 from .ciphers import Open, RtpCipher, Seal
 
 EXTENSION_LABEL: Final = 6  # RFC 6904 section 3: encryption 6, salt 7
-SALT_LENGTH: Final = 14  # bytes: AES-CM takes 112 bits (RFC 6188 section 2), also beside GCM with its 96
+SALT_LENGTH: Final = 14  # bytes: AES-CM takes 112 bits (RFC 6188 section 2)
 ONE_BYTE: Final = 0xBEDE  # RFC 8285 section 4.2
 TWO_BYTE: Final = 0x100  # the upper 12 bits: RFC 8285 section 4.3
 
@@ -44,7 +44,7 @@ class ExtensionCipher:
         self.overhead = cipher.overhead
 
     def sealer(self, ssrc: int) -> Seal:
-        """Return the function that protects RTP packets; see `RtpCipher.sealer`. It drops as `apply` does."""
+        """Return the function that protects RTP packets; see `RtpSealer.sealer`. It drops as `apply` does."""
         seal = self._cipher.sealer(ssrc)
 
         def seal_all(packet: bytes, header: int, index: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ..core import DropPacket, LocalError
 from .ciphers import ENCRYPTED, RTCP_HEADER, Open, RtcpOpener, RtpOpener
-from .mki import RtcpKeyTable, RtpKeyTable
+from .mki import RtcpKeyTable, RtpKeyTable, trailers
 from .packet import (
     FIXED_HEADER,
     MAX_INDEX,
@@ -21,7 +21,7 @@ from .profiles import Profile, find_profile
 from .session import session_ciphers
 
 REPLAY_WINDOW: Final = 1024  # packets per SSRC: a burst of video with its retransmissions is longer than RFC 3711's 64
-MIN_REPLAY_WINDOW: Final = 64  # RFC 3711 section 3.3.2
+MIN_REPLAY_WINDOW: Final = 128  # RFC 3711 section 3.3.2 wants 64; libsrtp has 128, which reordering of video needs
 MAX_REPLAY_WINDOW: Final = 0x8000  # beyond half the sequence number space an old packet is taken for a new one
 
 
@@ -56,7 +56,7 @@ class Receiver:
         profile_id: SRTP protection profile that DTLS negotiated, a key of `PROFILES`; or one of `ALL_PROFILES`.
         key: Master key of this direction.
         salt: Master salt of this direction.
-        replay_window: Packets behind the newest one that are still accepted, 64 to 32768, per SSRC.
+        replay_window: Packets behind the newest one that are still accepted, 128 to 32768, per SSRC.
         encrypted_extensions: Ids of the header extension elements that are encrypted (RFC 6904), as negotiated.
         mki: Master key identifier of this key, if the packets carry one; `add_master_key` adds further keys.
 
@@ -96,9 +96,9 @@ class Receiver:
         self._rtcp: RtcpOpener = rtcp
         self._tables: tuple[RtpKeyTable, RtcpKeyTable] | None = None
         if mki:
-            # The identifier stands before the tag of RFC 3711, and behind what RFC 7714 has instead.
-            tags = (0, 0) if profile.aead else (profile.tag_length, profile.rtcp_tag_length)
-            self._rtp, self._rtcp = self._tables = RtpKeyTable(mki, rtp, tags[0]), RtcpKeyTable(mki, rtcp, tags[1])
+            trailer, rtcp_trailer = trailers(profile)
+            tables = RtpKeyTable(mki, rtp, trailer), RtcpKeyTable(mki, rtcp, rtcp_trailer)
+            self._rtp, self._rtcp = self._tables = tables
         self._overhead = self._rtp.overhead
         self._window = replay_window
         self._sources: dict[int, _Source] = {}

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from typing import Final
 
-from ..core import DropPacket
-from .ciphers import Seal
+from ..core import DropPacket, LocalError
+from .ciphers import RtcpSealer, RtpSealer, Seal
+from .mki import RtcpMarker, RtpMarker, check_length, trailers
 from .packet import (
     FIXED_HEADER,
     MAX_INDEX,
@@ -53,21 +54,60 @@ class Sender:
         key: Master key of this direction.
         salt: Master salt of this direction.
         encrypted_extensions: Ids of the header extension elements to encrypt (RFC 6904), as negotiated.
+        mki: Identifier of the master key, which each packet then carries (RFC 3711 section 3.1); empty for none.
 
     Raises:
-        LocalError: If the profile is not implemented, key or salt have the wrong length, or an id is out of range.
+        LocalError: If the profile is not implemented, key or salt have the wrong length, an id is out of range, or
+            the identifier is too long.
     """
 
-    __slots__ = ("_rtcp", "_rtcp_indices", "_rtp", "_sources", "_tag", "profile")
+    __slots__ = ("_extensions", "_mki_length", "_rtcp", "_rtcp_indices", "_rtp", "_sources", "_tag", "profile")
 
     def __init__(
-        self, profile_id: int | Profile, key: bytes, salt: bytes, *, encrypted_extensions: Collection[int] = ()
+        self,
+        profile_id: int | Profile,
+        key: bytes,
+        salt: bytes,
+        *,
+        encrypted_extensions: Collection[int] = (),
+        mki: bytes = b"",
     ) -> None:
         self.profile = find_profile(profile_id)
-        self._rtp, self._rtcp = session_ciphers(self.profile, key, salt, encrypted_extensions)
-        self._tag = -self.profile.tag_length
+        self._extensions = frozenset(encrypted_extensions)
+        self._mki_length = len(mki)
+        self._rtp, self._rtcp = self._ciphers(mki, key, salt)
+        self._tag = -self._rtp.overhead
         self._sources: dict[int, _Source] = {}
         self._rtcp_indices: dict[int, int] = {}
+
+    def _ciphers(self, mki: bytes, key: bytes, salt: bytes) -> tuple[RtpSealer, RtcpSealer]:
+        rtp, rtcp = session_ciphers(self.profile, key, salt, self._extensions)
+        if not mki:
+            return rtp, rtcp
+        check_length(mki)
+        trailer, rtcp_trailer = trailers(self.profile)
+        return RtpMarker(mki, rtp, trailer), RtcpMarker(mki, rtcp, rtcp_trailer)
+
+    def change_master_key(self, mki: bytes, key: bytes, salt: bytes) -> None:
+        """Protect with another master key from now on; indices and rollover counters go on (RFC 3711 section 3.2.1).
+
+        The receiver must have been told of it: see `Receiver.add_master_key`.
+
+        Args:
+            mki: Its identifier, as long as the first one's.
+            key: Master key, which must never have been used in this session.
+            salt: Master salt.
+
+        Raises:
+            LocalError: If the sender was made without `mki`, the identifier has another length, or key or salt have
+                the wrong length.
+        """
+        if not self._mki_length or len(mki) != self._mki_length:
+            raise LocalError(f"the MKIs of this session have {self._mki_length} bytes, not {len(mki)}")
+        self._rtp, self._rtcp = self._ciphers(mki, key, salt)
+        for ssrc, source in self._sources.items():
+            source.seal = self._rtp.sealer(ssrc)
+            source.tags = [b""] * REPEAT_WINDOW  # under the new key no index has been used
 
     def protect(self, packet: bytes) -> bytes:
         """Encrypt and authenticate an RTP packet (RFC 3711 section 3.3).
@@ -76,7 +116,7 @@ class Sender:
             packet: One RTP packet. Padding is encrypted with the payload; header, CSRCs and extension stay readable.
 
         Returns:
-            The SRTP packet, `profile.tag_length` bytes longer.
+            The SRTP packet, longer by `profile.tag_length` bytes and the MKI.
 
         Raises:
             DropPacket: `truncated` or `bad-version` (not an RTP packet), `reused-index` (another packet had this
@@ -132,7 +172,7 @@ class Sender:
             packet: One compound RTCP packet, or one of reduced size (RFC 5506).
 
         Returns:
-            The SRTCP packet, `profile.rtcp_tag_length + 4` bytes longer.
+            The SRTCP packet, longer by `profile.rtcp_tag_length + 4` bytes and the MKI.
 
         Raises:
             DropPacket: `truncated` or `bad-version` (not an RTCP packet), `too-many-ssrcs`, `key-exhausted`.

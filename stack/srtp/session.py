@@ -38,7 +38,9 @@ def session_ciphers(
     rtp: RtpCipher = _session_cipher(profile, key, salt, RTP_LABEL, tag, tag)
     if encrypted_extensions:
         extension_key = derive(key, salt, EXTENSION_LABEL, profile.key_length)
-        extension_salt = derive(key, salt, EXTENSION_LABEL + 1, SALT_LENGTH)
+        # RFC 7714 section 8.3 wants AES-CM here also beside GCM, whose salts have 96 bits and not 112; it does not say
+        # how to get from one to the other. Browsers and all else that is built on libsrtp pad with zeros.
+        extension_salt = derive(key, salt, EXTENSION_LABEL + 1, profile.salt_length).ljust(SALT_LENGTH, b"\0")
         rtp = ExtensionCipher(rtp, extension_key, extension_salt, encrypted_extensions)
     return rtp, _session_cipher(profile, key, salt, RTCP_LABEL, rtcp_tag, rtcp_tag + INDEX_WORD)
 

@@ -30,13 +30,18 @@ SUITES = {
 }
 
 
-def new_connection(role, seed, peer, keylog=None):
+def settings(**more):
+    """What our end of the recorded handshakes is configured with."""
+    return dtls.Config(initial_timeout=5.0, srtp_profiles=(7, 1), **more)
+
+
+def new_connection(role, seed, peer, keylog=None, config=settings()):  # noqa: B008  frozen
     """Our end of a recorded handshake; peer: its fingerprint."""
     return dtls.Connection(
         role,
         certificate=certificate(),
         random_bytes=seeded_random_bytes(seed),
-        config=dtls.Config(initial_timeout=5.0),
+        config=config,
         remote_fingerprints=[peer],
         keylog=keylog,
     )

@@ -1,5 +1,7 @@
 """Parsers and reassembly: anything may come in."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +123,28 @@ def test_messages_come_whole_and_in_order_however_they_are_cut(bodies, random):
         while (message := reassembler.next_message()) is not None:
             found.append(message)
     assert found == [Message(n, n, body) for n, body in enumerate(bodies)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(min_size=1, max_size=40), st.lists(st.tuples(st.integers(0, 40), st.integers(1, 15)), max_size=40))
+def test_a_message_is_complete_when_each_byte_was_there(body, pieces):
+    """Overlapping, repeated, touching and apart: as a set of bytes sees it."""
+    reassembler, seen = Reassembler(), set()
+    for start, size in pieces:
+        data = body[start : start + size]
+        if not data:
+            continue
+        if reassembler.next_sequence:
+            break
+        reassembler.add(Fragment(11, len(body), 0, start, data))
+        seen |= set(range(start, start + len(data)))
+        partial = reassembler._partials[0]
+        ranges = list(zip(partial.starts, partial.ends, strict=True))
+        assert {byte for low, high in ranges for byte in range(low, high)} == seen
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
+        message = reassembler.next_message()
+        assert (message is not None) == (len(seen) == len(body))
+        assert message is None or message.body == body
 
 
 def test_limit_message_length():

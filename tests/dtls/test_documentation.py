@@ -8,6 +8,7 @@ from stack.dtls.handshake import FAILURES, TRANSITIONS
 from . import loss
 
 ROOT = Path(__file__).parents[2]
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 PAGE = (ROOT / "docs" / "layers" / "dtls.md").read_text()
 SOURCE = "".join(path.read_text() for path in sorted((ROOT / "stack" / "dtls").glob("*.py")))
 
@@ -56,3 +57,10 @@ def drawn(role):
 def test_state_diagrams():
     for role in ("client", "server"):
         assert drawn(role) in section("States"), "\n" + drawn(role)
+
+
+def test_the_tests_that_the_security_page_names_are_there():
+    named = re.findall(r"`(tests/[^`]+)`", SECURITY)
+    assert len(named) >= 7
+    for pattern in named:
+        assert list(ROOT.glob(pattern)), pattern

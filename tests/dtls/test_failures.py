@@ -109,7 +109,7 @@ CASES = [
     ("client", "bad-renegotiation-info", answer(extension(E.RENEGOTIATION_INFO, b"\x01x"))),
     ("client", "no-extended-master-secret", answer(without(E.EXTENDED_MASTER_SECRET))),
     ("client", "illegal-point-format", answer(extension(E.EC_POINT_FORMATS, b"\x01\x02"))),
-    ("client", "illegal-srtp-profile", answer(extension(E.USE_SRTP, b"\x00\x02\x00\x08\x00"))),
+    ("client", "illegal-srtp-profile", answer(extension(E.USE_SRTP, b"\x00\x02\x00\x05\x00"))),
     ("client", "illegal-srtp-profile", answer(extension(E.USE_SRTP, b"\x00\x04\x00\x07\x00\x01\x00"))),
     ("client", "illegal-srtp-profile", answer(extension(E.USE_SRTP, b"\x00\x02\x00\x07\x01x"))),
     ("client", "unsupported-certificate", answer(assign(cipher_suite=0xC02F))),

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -6,18 +7,21 @@ import pytest
 from stack import dtls
 from stack.core import PeerError
 from stack.dtls import messages
-from stack.dtls.keys import prf
+from stack.dtls.keys import KeySchedule, prf
 from stack.dtls.reassembly import Reassembler, parse_fragments
+from stack.dtls.suites import CIPHER_SUITES
 from stack.dtls.wire import ExtensionType, HandshakeType
 from stack.testing import seeded_random_bytes
 
-from .record_handshakes import new_connection
+from .record_handshakes import new_connection, settings
 from .support import certificate, events_of
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "dtls"
 PRF = json.loads((VECTORS / "prf.json").read_text())["vectors"]
+EXTENDED_MASTER_SECRET = json.loads((VECTORS / "rfc7627.json").read_text())["vectors"]
 BROWSERS = json.loads((VECTORS / "browser_handshakes.json").read_text())["handshakes"]
 PROGRAMS = json.loads((VECTORS / "program_handshakes.json").read_text())["handshakes"]
+WITH_KEYS = json.loads((VECTORS / "browser_handshakes_with_keys.json").read_text())["handshakes"]
 CODECS = {
     HandshakeType.CLIENT_HELLO: messages.ClientHello,
     HandshakeType.SERVER_HELLO: messages.ServerHello,
@@ -58,6 +62,24 @@ def test_prf(vector):
     output = bytes.fromhex(vector["output"])
     secret, seed = bytes.fromhex(vector["secret"]), bytes.fromhex(vector["seed"])
     assert prf(vector["hash"], secret, vector["label"].encode(), seed, len(output)) == output
+
+
+@pytest.mark.parametrize("vector", EXTENDED_MASTER_SECRET, ids=lambda v: v["hash"])
+def test_extended_master_secret(vector):
+    transcript, premaster_secret, client_random, server_random = (
+        bytes.fromhex(vector[name])
+        for name in ("handshake_messages", "premaster_secret", "client_random", "server_random")
+    )
+    session_hash = hashlib.new(vector["hash"], transcript).digest()
+    assert session_hash.hex() == vector["session_hash"]
+    master_secret = prf(vector["hash"], premaster_secret, b"extended master secret", session_hash, 48)
+    assert master_secret.hex() == vector["master_secret"]
+    suite = CIPHER_SUITES[vector["cipher_suite"]]
+    keys = KeySchedule(suite, premaster_secret, client_random, server_random, transcript)
+    assert keys.keylog_line() == f"CLIENT_RANDOM {vector['client_random']} {vector['master_secret']}"
+    assert keys.export(vector["exporter_label"].encode(), 60, None).hex() == vector["exported"]
+    ordinary = KeySchedule(suite, premaster_secret, client_random, server_random, None)
+    assert ordinary.keylog_line() != keys.keylog_line()
 
 
 @pytest.mark.parametrize("handshake", BROWSERS, ids=name_of)
@@ -113,22 +135,24 @@ def test_a_client_that_accepts_only_1_3_is_refused():
     assert events_of(server) == [dtls.Closed(PeerError("dtls", "unsupported-version", "0xfefd"))]
 
 
-@pytest.mark.parametrize("handshake", PROGRAMS, ids=lambda h: h["seed"])
-def test_recorded_handshakes_replay(handshake):
-    """With the same randomness each of our datagrams is what it was, and both ends had the same keys."""
-    lines = []
+def replay(handshake, config):
+    """Our end of a recorded handshake once more; returns it, its key log, and the data that came behind."""
+    lines, compared, now = [], 0, 0.0
     peer = dtls.Fingerprint("sha-256", handshake["program_fingerprint"])
     assert certificate().der.hex() == handshake["stack_certificate"]
-    ours = new_connection(handshake["stack_role"], handshake["seed"], peer, lines.append)
-    ours.start(0)
-    sent = ours.datagrams_to_send(0)
-    compared = 0
+    ours = new_connection(handshake["stack_role"], handshake["seed"], peer, lines.append, config)
+    ours.start(now)
+    sent = ours.datagrams_to_send(now)
     for item in handshake["datagrams"]:
         data = bytes.fromhex(item["datagram"])
         if item["sender"] == "program":
-            ours.receive_datagram(data, 0)
-            sent += ours.datagrams_to_send(0)
-        elif sent:  # after the handshake there was application data, which is not repeated here
+            ours.receive_datagram(data, now)
+            sent += ours.datagrams_to_send(now)
+        elif sent or not ours.handshake_complete:  # behind the handshake there is data, which is not repeated here
+            if not sent:  # a flight that got no answer, as the first one where the other end was not ready yet
+                now = ours.next_timer()
+                ours.handle_timer(now)
+                sent = ours.datagrams_to_send(now)
             assert sent.pop(0) == data
             compared += 1
     assert compared >= 2
@@ -136,5 +160,34 @@ def test_recorded_handshakes_replay(handshake):
     assert ours.cipher_suite == handshake["cipher_suite"]
     assert lines == [f"CLIENT_RANDOM {handshake['client_random']} {handshake['master_secret']}"]
     assert ours.export_keying_material("EXTRACTOR-dtls_srtp", 60).hex() == handshake["exported"]
+    return ours
+
+
+@pytest.mark.parametrize("handshake", PROGRAMS, ids=lambda h: h["seed"])
+def test_recorded_handshakes_replay(handshake):
+    """With the same randomness each of our datagrams is what it was, and both ends had the same keys."""
+    ours = replay(handshake, settings())
     assert handshake["program_exported"] in {None, handshake["exported"]}
     assert b"hello" in b"".join(ours.take_application_data()) or handshake["stack_role"] == "client"
+
+
+@pytest.mark.parametrize("handshake", WITH_KEYS, ids=lambda h: h["seed"])
+def test_recorded_handshakes_of_browsers_replay(handshake):
+    """As above; what comes behind the handshake is SCTP."""
+    ours = replay(handshake, settings(cipher_suites=(handshake["cipher_suite"],)))
+    packets = ours.take_application_data()
+    assert packets
+    assert all(packet[:4] == b"\x13\x88\x13\x88" for packet in packets)  # from port 5000 to port 5000
+    assert not ours.dropped
+
+
+@pytest.mark.parametrize("handshake", [h for h in WITH_KEYS if h["stack_role"] == "server"], ids=lambda h: h["seed"])
+def test_browsers_offer_1_3_with_post_quantum_shares_in_two_datagrams(handshake):
+    """What the handshakes above are with: both browsers do it by default."""
+    hello = [d for d in handshake["datagrams"] if d["sender"] == "program"][:2]
+    message = plaintext_messages(bytes.fromhex(d["datagram"]) for d in hello)[0]
+    assert message.type == HandshakeType.CLIENT_HELLO
+    assert len(message.body) > 1200
+    extensions = messages.ClientHello.parse(message.body).extensions
+    assert 0xFEFC in messages.parse_u16s(messages.parse_vector8_extension(extensions[ExtensionType.SUPPORTED_VERSIONS]))
+    assert 0x11EC in messages.parse_u16_vector(extensions[ExtensionType.SUPPORTED_GROUPS])  # X25519MLKEM768

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -69,7 +70,7 @@ class Program:
 
     def __init__(self, command, folder, says="", after=None):
         self.command = [str(part) for part in command]
-        self.log = folder / f"{self.command[0]}-{time.monotonic_ns()}.log"
+        self.log = folder / f"{Path(self.command[0]).name}-{time.monotonic_ns()}.log"
         self.says, self.after = says, after
 
     def __enter__(self):

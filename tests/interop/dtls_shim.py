@@ -54,7 +54,13 @@ def parser():
     p.add_argument("--send", metavar="TEXT", help="application data to send")
     p.add_argument("--expect", metavar="TEXT", help="application data to wait for")
     p.add_argument("--expect-failure", metavar="REASON", help="the connection must end with this reason")
-    p.add_argument("--keylog", type=Path, metavar="FILE", help="append the secrets, as SSLKEYLOGFILE does")
+    p.add_argument(
+        "--keylog",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("SSLKEYLOGFILE"),
+        help="append the secrets (default: what the environment names in SSLKEYLOGFILE)",
+    )
     p.add_argument("--timeout", type=float, default=10.0, help="seconds for all of it (default: %(default)s)")
     return p
 

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.core import DropPacket
-from stack.srtp import PROFILES
 
-from .support import libsrtp, pair, rtcp, rtp
+from .support import EVERY_PROFILE, extension_pair, libsrtp, pair, profile_of, rtcp, rtp
 
-ALL = pytest.mark.parametrize("profile_id", PROFILES)
+ALL = pytest.mark.parametrize("profile_id", EVERY_PROFILE, ids=lambda p: profile_of(p).name)
 
 LIBSRTP_REASONS = {
     "authentication failure": "bad-tag",
@@ -168,3 +167,40 @@ def test_reordering_replay_and_forgery_of_rtcp_are_judged_alike(profile_id, orde
             outcome(their_receiver.unprotect_rtcp, bytes(packet)),
         )
         assert ours == theirs
+
+
+elements = st.lists(st.tuples(st.integers(1, 14), st.binary(min_size=1, max_size=16)), max_size=5)
+
+
+def one_byte_extension(contents):
+    """The form of RFC 8285 section 4.2, padded."""
+    data = b"".join(bytes((number << 4 | len(value) - 1,)) + value for number, value in contents)
+    return data + bytes(-len(data) % 4)
+
+
+def two_byte_extension(contents):
+    """The form of RFC 8285 section 4.3, padded."""
+    data = b"".join(bytes((number, len(value))) + value for number, value in contents)
+    return data + bytes(-len(data) % 4)
+
+
+@ALL
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(elements, st.binary(max_size=50)), min_size=1, max_size=6),
+    st.sets(st.integers(1, 14), min_size=1),
+    st.integers(0, 0xFFFF),
+    st.booleans(),
+)
+def test_encrypted_header_extensions_are_the_same_to_the_byte(profile_id, contents, ids, start, two_bytes):
+    sender, receiver = extension_pair(profile_id, ids)
+    their_sender = libsrtp(profile_id, inbound=False, extensions=ids)
+    their_receiver = libsrtp(profile_id, inbound=True, extensions=ids)
+    for number, (values, payload) in enumerate(contents):
+        packed = two_byte_extension(values) if two_bytes else one_byte_extension(values)
+        form = 0x1000 if two_bytes else 0xBEDE
+        packet = rtp(start + number, payload, csrcs=(1, 2), extension=packed, form=form)
+        sealed = sender.protect(packet)
+        assert sealed == their_sender.protect(packet)
+        assert their_receiver.unprotect(sealed) == packet
+        assert receiver.unprotect(sealed) == packet

@@ -127,3 +127,63 @@ def test_any_bytes_are_dropped(profile_id, data, length):
     reasons = {"truncated", "bad-version", "bad-tag", "unknown-mki"}
     assert dropped(receiver.unprotect, b"\x80" + data) in reasons
     assert dropped(receiver.unprotect_rtcp, b"\x80" + data) in reasons
+
+
+def sender_and_receiver(profile_id, **options):
+    sender = Sender(profile_id, *keys(profile_id), mki=OLD, **options)
+    receiver = Receiver(profile_id, *keys(profile_id), mki=OLD, **options)
+    receiver.add_master_key(NEW, *new_keys(profile_id))
+    return sender, receiver
+
+
+@ALL
+def test_a_sender_writes_the_identifier_where_the_rfcs_have_it(profile_id):
+    sender, plain = sender_and_receiver(profile_id)[0], Sender(profile_id, *keys(profile_id))
+    for sequence in (1, 2):
+        packet = rtp(sequence)
+        assert sender.protect(packet) == mark(plain.protect(packet), OLD, profile_id)
+        report = rtcp(b"abcd")
+        assert sender.protect_rtcp(report) == mark(plain.protect_rtcp(report), OLD, profile_id, rtcp_packet=True)
+
+
+@ALL
+def test_a_sender_changes_its_key(profile_id):
+    sender, receiver = sender_and_receiver(profile_id, encrypted_extensions={1})
+    packets = [rtp(65534 + n, extension=b"\x10\xaa\0\0") for n in range(4)]
+    sealed = [sender.protect(packets[0]), sender.protect(packets[1])]
+    reports = [sender.protect_rtcp(rtcp())]
+    sender.change_master_key(NEW, *new_keys(profile_id))
+    sealed += [sender.protect(packets[2]), sender.protect(packets[3])]
+    reports.append(sender.protect_rtcp(rtcp()))
+    assert [receiver.unprotect(data) for data in sealed] == packets  # the rollover counter has gone on
+    assert [receiver.unprotect_rtcp(data) for data in reports] == [rtcp(), rtcp()]
+    receiver.remove_master_key(OLD)
+    assert dropped(receiver.unprotect, sender.protect(packets[3])) == "replayed"
+    sender.protect(rtp(65538))
+    assert dropped(receiver.unprotect, sealed[0]) == "replayed"
+
+
+@ALL
+def test_no_index_twice_under_one_key_but_once_more_under_the_next(profile_id):
+    """A retransmission behind a change of keys is protected with the new one, whose indices are free."""
+    sender, receiver = sender_and_receiver(profile_id)
+    lost = sender.protect(rtp(1))
+    assert dropped(sender.protect, rtp(1, b"other")) == "reused-index"
+    sender.change_master_key(NEW, *new_keys(profile_id))
+    again = sender.protect(rtp(1))
+    assert again != lost
+    assert dropped(sender.protect, rtp(1, b"other")) == "reused-index"
+    assert receiver.unprotect(again) == rtp(1)
+    assert dropped(receiver.unprotect, lost) == "replayed"
+
+
+def test_misuse_of_a_sender_changes_nothing():
+    sender, receiver = sender_and_receiver(7)
+    for mki, key, match in ((b"\1", new_keys(7), "2 bytes"), (b"", new_keys(7), "2 bytes"), (NEW, keys(1), "salt of")):
+        with pytest.raises(LocalError, match=match):
+            sender.change_master_key(mki, *key)
+    with pytest.raises(LocalError, match="0 bytes"):
+        Sender(7, *keys(7)).change_master_key(NEW, *new_keys(7))
+    with pytest.raises(LocalError, match=str(MAX_MKI)):
+        Sender(7, *keys(7), mki=bytes(MAX_MKI + 1))
+    assert receiver.unprotect(sender.protect(rtp(1))) == rtp(1)

@@ -72,7 +72,7 @@ def test_misuse():
             make(8, bytes(16), bytes(12))
 
 
-@pytest.mark.parametrize("window", [63, 0, -1, 32769])
+@pytest.mark.parametrize("window", [127, 0, -1, 32769])
 def test_the_replay_window_has_bounds(window):
     with pytest.raises(LocalError, match="replay_window"):
         Receiver(1, bytes(16), bytes(14), replay_window=window)
