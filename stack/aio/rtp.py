@@ -1,19 +1,26 @@
 """RTCRtpTransceiver, RTCRtpSender and RTCRtpReceiver."""
 
-import asyncio
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
+import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..peer import CODECS, Codec, InvalidAccessError, NotSupportedError, Transceiver
-from .codecs import create_encoder
-from .tracks import EncodedFrame, EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
+from ..peer import (
+    CODECS,
+    Codec,
+    Encoding,
+    InvalidAccessError,
+    InvalidModificationError,
+    InvalidStateError,
+    NotSupportedError,
+    Transceiver,
+)
+from .stats import RTCStatsReport, select
+from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
 
 if TYPE_CHECKING:
-    from .peer_connection import RTCPeerConnection
+    import asyncio
 
-VIDEO_CLOCK: Final = 90000  # Hz, of every video payload format (RFC 3551 section 5)
+    from .peer_connection import RTCPeerConnection
 
 DEFAULT_VIDEO_BITRATE: Final = 1_500_000
 """bit/s for pictures that we encode, until the path says otherwise: 720p at rest, 360p in motion."""
@@ -27,6 +34,40 @@ class RTCRtpCodecCapability:
     clockRate: int
     channels: int | None = None
     parameters: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(slots=True)
+class RTCRtpEncodingParameters:
+    """How a stream is sent (W3C RTCRtpEncodingParameters).
+
+    Args:
+        active: Whether it is sent at all.
+        maxBitrate: bit/s at most; None for what the path carries.
+        maxFramerate: Pictures per second at most; None for all.
+        scaleResolutionDownBy: Width and height are divided by this, 1 or more.
+        priority: `very-low`, `low`, `medium` or `high`.
+    """
+
+    active: bool = True
+    maxBitrate: int | None = None
+    maxFramerate: float | None = None
+    scaleResolutionDownBy: float = 1.0
+    priority: str = "low"
+
+
+@dataclass(slots=True)
+class RTCRtpSendParameters:
+    """What `RTCRtpSender.getParameters` returns, to be changed and given to `setParameters`.
+
+    Args:
+        transactionId: Of this reading; only the latest one may be written back.
+        encodings: One.
+        codecs: What was negotiated, best first; read only.
+    """
+
+    transactionId: str
+    encodings: list[RTCRtpEncodingParameters]
+    codecs: list["RTCRtpCodecCapability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +97,10 @@ class RTCRtpSender:
         self._transceiver = transceiver
         self._track = track
         self._task: asyncio.Task[None] | None = None
-        self._keyframe = False
+        self._source: EncodedMediaTrack | None = None  # the track itself, or what encodes it
         self._bitrate = DEFAULT_VIDEO_BITRATE
         self._negotiated: str | None = None
+        self._transaction: str | None = None  # of the parameters that may be written back
 
     getCapabilities = staticmethod(_capabilities)
 
@@ -86,6 +128,53 @@ class RTCRtpSender:
             self.halt()
             self.start(mime)
 
+    def getParameters(self) -> RTCRtpSendParameters:
+        """Return how the track is sent (W3C getParameters)."""
+        self._transaction = secrets.token_hex(8)
+        encoding = self._transceiver.encoding
+        return RTCRtpSendParameters(
+            self._transaction,
+            [
+                RTCRtpEncodingParameters(
+                    encoding.active,
+                    encoding.max_bitrate,
+                    encoding.max_framerate,
+                    encoding.scale_resolution_down_by,
+                    encoding.priority,
+                )
+            ],
+            [_capability(item.codec) for item in self._transceiver.codecs],
+        )
+
+    async def setParameters(self, parameters: RTCRtpSendParameters) -> None:
+        """Change how the track is sent, at once and without negotiation (W3C setParameters).
+
+        Raises:
+            InvalidStateError: The parameters are not those that `getParameters` returned last.
+            InvalidModificationError: There is not one encoding.
+            InvalidAccessError: A number makes no sense.
+        """
+        if self._transaction is None or parameters.transactionId != self._transaction:
+            raise InvalidStateError("call getParameters, change what it returns, and give that back")
+        if len(parameters.encodings) != 1:
+            raise InvalidModificationError("there is one encoding: simulcast is not negotiated")
+        given = parameters.encodings[0]
+        self._connection.set_encoding(
+            self._transceiver,
+            Encoding(given.active, given.maxBitrate, given.maxFramerate, given.scaleResolutionDownBy, given.priority),
+        )
+        self._transaction = None
+        self._limit()
+
+    def _limit(self) -> None:
+        if self._source is not None:
+            encoding = self._transceiver.encoding
+            self._source.set_limits(encoding.scale_resolution_down_by, encoding.max_framerate)
+
+    async def getStats(self) -> RTCStatsReport:
+        """Return the statistics of this sender (W3C getStats)."""
+        return select(self._connection.statistics(), self._transceiver, sending=True)
+
     # -- called by the connection ------------------------------------------------------------------------------
 
     def start(self, mime: str) -> None:
@@ -100,53 +189,46 @@ class RTCRtpSender:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+            self._source = None
 
     def on_keyframe_request(self) -> None:
         """The peer wants a key frame."""
-        self._keyframe = True
-        if isinstance(self._track, EncodedMediaTrack):
-            self._track.request_keyframe()
+        if self._source is not None:
+            self._source.request_keyframe()
 
     def on_target_bitrate(self, bitrate: float) -> None:
         """The path carries this many bit/s."""
         self._bitrate = int(bitrate)
-        if isinstance(self._track, EncodedMediaTrack):
-            self._track.set_target_bitrate(bitrate)
+        if self._source is not None:
+            self._source.set_target_bitrate(bitrate)
 
     async def _run(self, track: MediaStreamTrack, mime: str) -> None:
-        with contextlib.suppress(MediaStreamError):
-            if isinstance(track, EncodedMediaTrack):
-                track.start(mime)
-                while True:
-                    frame = await track.recv()
-                    self._connection.send_frame(self._transceiver, frame)
-            if self.kind != "video":
-                raise NotSupportedError(f"cannot encode {mime}: send an EncodedMediaTrack of kind audio instead")
-            await self._encode(track, mime)
-
-    async def _encode(self, track: MediaStreamTrack, mime: str) -> None:
-        loop = asyncio.get_running_loop()
-        encoder: Any = None
-        self._keyframe = True
-        executor = ThreadPoolExecutor(1, "encoder")
+        encoded = track if isinstance(track, EncodedMediaTrack) else _encoding(track, mime, self._bitrate)
+        self._source = encoded
         try:
+            encoded.start(mime)
+            self._limit()
             while True:
-                picture = await track.recv()
-                if encoder is None or (encoder.width, encoder.height) != (picture.width, picture.height):
-                    encoder = create_encoder(mime, picture.width, picture.height, self._bitrate)
-                encoder.set_bitrate(self._bitrate)
-                keyframe, self._keyframe = self._keyframe, False
-                timestamp = round(picture.pts * picture.time_base * VIDEO_CLOCK) & 0xFFFFFFFF
-                data = await loop.run_in_executor(executor, _encode, encoder, picture, keyframe)
-                if data:
-                    self._connection.send_frame(self._transceiver, EncodedFrame(data, timestamp, encoder.keyframe))
+                frame = await encoded.recv()
+                self._connection.send_frame(self._transceiver, frame)
+        except MediaStreamError:
+            return
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            if encoded is not track:
+                encoded.stop()
 
 
-def _encode(encoder: Any, picture: Any, keyframe: bool) -> bytes:
-    data: bytes = encoder.encode(picture, keyframe=keyframe)
-    return data
+def _encoding(track: MediaStreamTrack, mime: str, video_bitrate: int) -> EncodedMediaTrack:
+    """Return `track` encoded by us.
+
+    Raises:
+        NotSupportedError: The extra `media` is not installed.
+    """
+    try:
+        from ..media import EncodingTrack
+    except ImportError as error:
+        raise NotSupportedError(f"cannot encode {mime}: {error}; send an EncodedMediaTrack instead") from error
+    return EncodingTrack(track, bitrate=video_bitrate if track.kind == "video" else None)
 
 
 class RTCRtpReceiver:
@@ -209,6 +291,12 @@ class RTCRtpTransceiver:
     def stopped(self) -> bool:
         """Whether it was rejected."""
         return self.machine.stopped
+
+    def stop(self) -> None:
+        """End this transceiver; its section is rejected by the next negotiation (W3C stop)."""
+        self._connection.stop_transceiver(self.machine)
+        self.sender.halt()
+        self.receiver.track.stop()
 
     def setCodecPreferences(self, codecs: list[RTCRtpCodecCapability]) -> None:
         """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`.
