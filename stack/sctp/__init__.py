@@ -4,7 +4,17 @@ from .association import Association
 from .congestion import CongestionControl, Reno
 from .context import Config, State, Stats
 from .cubic import Cubic
-from .events import Closed, Established, Event, MessageReceived, OutgoingStreamsReset, StreamsReset
+from .delay_aware import DelayAwareCubic
+from .events import (
+    Closed,
+    Established,
+    Event,
+    MessageReceived,
+    OutgoingStreamsReset,
+    Restarted,
+    StreamsAdded,
+    StreamsReset,
+)
 from .streams import MAX_QUEUED_MESSAGES, MAX_SEND_BUFFER
 
 __all__ = [
@@ -15,12 +25,15 @@ __all__ = [
     "Config",
     "CongestionControl",
     "Cubic",
+    "DelayAwareCubic",
     "Established",
     "Event",
     "MessageReceived",
     "OutgoingStreamsReset",
     "Reno",
+    "Restarted",
     "State",
     "Stats",
+    "StreamsAdded",
     "StreamsReset",
 ]

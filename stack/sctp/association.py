@@ -1,25 +1,37 @@
 """An SCTP association as a machine: packets in, packets out, timers, the state machine of RFC 9260 section 4."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
-from ..core import LocalError, Machine, ParseError, PeerError, RandomBytes
+from ..core import LocalError, ParseError, PeerError, RandomBytes
 from ..core.crc32c import crc32c
 from . import wire
-from .context import CLOSE_TIMER, HEARTBEAT_TIMER, RECONFIG_TIMER, SACK_TIMER, T1, T2, T3, Config, Context, State, Stats
-from .events import Closed, Established, Event, MessageReceived
+from .context import (
+    CLOSE_TIMER,
+    HEARTBEAT_TIMER,
+    MTU_TIMER,
+    RECONFIG_TIMER,
+    SACK_TIMER,
+    T1,
+    T2,
+    T3,
+    Config,
+    Context,
+    State,
+)
+from .events import Closed, Established, Event, MessageReceived, Restarted
 from .handshake import Handshake, Peer, PeerRestarted
 from .heartbeat import Heartbeat
-from .inbound import AbortAssociation, Inbound
+from .inbound import ITEM_OVERHEAD, AbortAssociation, Inbound
+from .interface import SENDING, Interface
 from .outbound import Outbound
+from .path_mtu import PathMtu
 from .reconfig import Reconfig
 from .shutdown import Shutdown
-from .streams import DEFAULT_PRIORITY, Message
 
 _unpack_chunk = wire.CHUNK.unpack_from
 _unpack_checksum = wire.CHECKSUM.unpack_from
 _USER_ABORT: Final = wire.serialize_parameter(wire.CAUSE_USER_ABORT)
-_SENDING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHUTDOWN_RECEIVED})
 _SETTING_UP: Final = frozenset({State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
 WINDOW_UPDATE_DELAY: Final = 0.001  # seconds: lets one SACK tell of many messages taken at once
@@ -27,7 +39,7 @@ WINDOW_UPDATE_DELAY: Final = 0.001  # seconds: lets one SACK tell of many messag
 _Handler = Callable[[bytes, int, int, int], None]
 
 
-class Association(Machine[bytes, bytes, Event]):
+class Association(Interface):
     """One SCTP association over a single path, as WebRTC runs it over DTLS (RFC 8261).
 
     Both ends may call `associate`; the collision ends in one association. Messages may be sent before it is up.
@@ -43,20 +55,22 @@ class Association(Machine[bytes, bytes, Event]):
         super().__init__()
         self._config = config
         self._context = Context(config, random_bytes, self._timers, self.dropped, self._events)
-        self._handshake = Handshake(self._context, self._on_established)
+        self._handshake = Handshake(self._context, self._on_agreed, self._on_established)
         self._outbound = Outbound(self._context, self._handshake.local_tsn)
         self._inbound: Inbound | None = None
+        self._data_kind = wire.DATA  # and what takes it
+        self._receive_data: _Handler = self._receive_unwelcome_data
         self._reconfig: Reconfig | None = None
-        self._outbound_streams = config.outbound_streams
         self._terminated = False
         self._closing = False
         self._errors = 0  # association error counter (RFC 9260 section 8.1)
         self._shutdown = Shutdown(self._context, self._outbound)
         self._heartbeat = Heartbeat(self._context, self._outbound)
-        self._head = wire.PORTS_AND_TAG.pack(config.remote_port, config.local_port, self._handshake.local_tag)
-        self._head_crc = crc32c(self._head + bytes(4))
+        self._path_mtu = PathMtu(self._context, self._outbound)
+        self._expect_tag(self._handshake.local_tag)
         self._handlers: dict[int, _Handler] = {
-            wire.DATA: self._receive_data_early,
+            wire.DATA: self._receive_unwelcome_data,
+            wire.I_DATA: self._receive_unwelcome_data,
             wire.INIT: self._receive_init_with_tag,
             wire.INIT_ACK: self._receive_init_ack,
             wire.SACK: self._receive_sack,
@@ -70,7 +84,9 @@ class Association(Machine[bytes, bytes, Event]):
             wire.COOKIE_ACK: self._receive_cookie_ack,
             wire.SHUTDOWN_COMPLETE: self._receive_shutdown_complete,
             wire.RE_CONFIG: self._receive_reconfig,
+            wire.PAD: lambda _data, _offset, _end, _flags: None,  # RFC 4820 section 3: it only fills
             wire.FORWARD_TSN: self._receive_forward_tsn,
+            wire.I_FORWARD_TSN: self._receive_i_forward_tsn,
         }
         self._timer_handlers: dict[object, Callable[[float], None]] = {
             T1: self._on_t1,
@@ -79,76 +95,16 @@ class Association(Machine[bytes, bytes, Event]):
             SACK_TIMER: self._on_sack_timer,
             RECONFIG_TIMER: self._on_reconfig_timer,
             HEARTBEAT_TIMER: self._on_heartbeat_timer,
+            MTU_TIMER: self._on_mtu_timer,
             CLOSE_TIMER: self._on_close_timer,
         } | self._outbound.timer_handlers()
 
-    # Properties
+    def _expect_tag(self, tag: int) -> None:
+        """Take packets with this verification tag from now on (RFC 9260 section 8.5)."""
+        self._head = wire.PORTS_AND_TAG.pack(self._config.remote_port, self._config.local_port, tag)
+        self._head_crc = crc32c(self._head + bytes(4))
 
-    @property
-    def state(self) -> State:
-        """Where the association stands."""
-        return self._context.state
-
-    @property
-    def stats(self) -> Stats:
-        """Counters; live, not a copy."""
-        return self._context.stats
-
-    @property
-    def cwnd(self) -> int:
-        """Congestion window, bytes."""
-        return self._outbound.congestion.cwnd
-
-    @property
-    def ssthresh(self) -> int:
-        """Slow start threshold, bytes."""
-        return self._outbound.congestion.ssthresh
-
-    @property
-    def srtt(self) -> float | None:
-        """Smoothed round trip time, seconds; None before the first measurement."""
-        return self._outbound.rto.srtt
-
-    @property
-    def rto(self) -> float:
-        """Retransmission timeout, seconds."""
-        return self._outbound.rto.rto
-
-    @property
-    def outstanding_bytes(self) -> int:
-        """Bytes in flight, chunk headers included."""
-        return self._outbound.flight
-
-    @property
-    def peer_rwnd(self) -> int:
-        """The peer's advertised receive window, bytes."""
-        return self._outbound.peer_rwnd
-
-    @property
-    def total_buffered(self) -> int:
-        """Bytes of messages not sent for the first time yet, over all streams."""
-        return self._outbound.scheduler.buffered
-
-    @property
-    def outbound_streams(self) -> int:
-        """Stream ids below this can be sent on: the wish until the association is up, then what was agreed."""
-        return self._outbound_streams
-
-    @property
-    def sends_zero_checksum(self) -> bool:
-        """Whether packets leave without a checksum, as agreed with the peer (RFC 9653)."""
-        return self._context.writer.zero_checksum
-
-    def can_buffer(self, size: int) -> bool:
-        """Tell whether `send` has room for a message of `size` bytes now."""
-        return self._outbound.scheduler.has_room(size)
-
-    def buffered_amount(self, stream_id: int) -> int:
-        """Return the bytes of the stream's messages that were not sent for the first time yet."""
-        stream = self._outbound.scheduler.streams.get(stream_id)
-        return stream.buffered if stream is not None else 0
-
-    # Commands
+    # Beginning and end
 
     def associate(self, now: float) -> None:
         """Begin to set the association up. Harmless when the peer was faster.
@@ -163,85 +119,6 @@ class Association(Machine[bytes, bytes, Event]):
             raise LocalError("closed")
         if self._context.state is State.CLOSED:
             self._handshake.start()
-
-    def send(
-        self,
-        stream_id: int,
-        ppid: int,
-        data: bytes,
-        now: float,
-        *,
-        ordered: bool = True,
-        max_retransmits: int | None = None,
-        lifetime: float | None = None,
-        priority: int = DEFAULT_PRIORITY,
-    ) -> None:
-        """Queue a message. It leaves with the drains that follow, as the windows allow.
-
-        Args:
-            stream_id: Outgoing stream.
-            ppid: Payload protocol identifier, 32 bits.
-            data: 1 byte or more.
-            now: Current time, seconds.
-            ordered: Whether it is delivered in order within its stream.
-            max_retransmits: How often a fragment may be sent again before the message is given up.
-            lifetime: Seconds after which the message is given up.
-            priority: Weight of the stream against others that have something to send.
-
-        Raises:
-            LocalError: `closed`, `closing`, `no-such-stream`, `stream-resetting`, `empty-message`, `bad-argument`,
-                `send-buffer-full`.
-
-        Source: RFC 9260 section 11.1.5, RFC 7496 section 3.
-        """
-        now = self._clamp(now)
-        if self._terminated or self._closing or self._context.state is State.SHUTDOWN_RECEIVED:
-            raise LocalError("closed" if self._terminated else "closing")
-        if not 0 <= stream_id < self._outbound_streams:
-            raise LocalError("no-such-stream")
-        if not data:
-            raise LocalError("empty-message")
-        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1:
-            raise LocalError("bad-argument")
-        if (max_retransmits is not None and max_retransmits < 0) or (lifetime is not None and not lifetime >= 0):
-            raise LocalError("bad-argument")
-        scheduler = self._outbound.scheduler
-        known = scheduler.streams.get(stream_id)
-        if known is not None and known.resetting:
-            raise LocalError("stream-resetting")
-        if not scheduler.has_room(len(data)):
-            raise LocalError("send-buffer-full")
-        stream = known or scheduler.stream(stream_id)
-        expires = None if lifetime is None else now + lifetime
-        scheduler.push(Message(stream, ppid, bytes(data), ordered, max_retransmits, expires, priority))
-
-    def reset_streams(self, stream_ids: Iterable[int], now: float) -> None:
-        """Reset outgoing streams once all they were given is acknowledged; `OutgoingStreamsReset` tells the outcome.
-
-        Until then nothing can be sent on them. A stream that is being reset already is left out.
-
-        Raises:
-            LocalError: `not-established` or `no-such-stream`.
-
-        Source: RFC 6525 section 5.1.2.
-        """
-        self._clamp(now)
-        wanted = list(dict.fromkeys(stream_ids))
-        if self._reconfig is None or self._context.state not in _SENDING:
-            raise LocalError("not-established")
-        if any(not 0 <= stream_id < self._outbound_streams for stream_id in wanted):
-            raise LocalError("no-such-stream")
-        streams = self._outbound.scheduler.streams
-        self._reconfig.reset([i for i in wanted if i not in streams or not streams[i].resetting])
-
-    def path_changed(self, now: float) -> None:
-        """Forget what is known of the path, which is another one from now on, and do not wait for its slow timers."""
-        now = self._clamp(now)
-        self._errors = 0
-        self._outbound.path_changed()
-        for name in (T1, T2):
-            if name in self._timers:
-                self._timers.set(name, now)
 
     def close(self, now: float) -> None:
         """Shut down in an orderly way: what is queued is sent first, within `Config.close_deadline`. Idempotent.
@@ -311,6 +188,10 @@ class Association(Machine[bytes, bytes, Event]):
         stats = self._context.stats
         stats.packets_received += 1
         stats.bytes_received += len(datagram)
+        self._receive_chunks(body, offset)
+
+    def _receive_chunks(self, body: bytes, offset: int) -> None:
+        """Process the chunks of a packet from `offset` on."""
         end, with_data = len(body), False
         try:
             while offset < end:
@@ -322,8 +203,8 @@ class Association(Machine[bytes, bytes, Event]):
                 if length < 4 or stop > end:
                     self.dropped["bad-chunk-length"] += 1
                     break
-                if not kind and self._inbound is not None and self._context.receiving:
-                    self._inbound.receive_data(body, offset + 4, stop, flags)
+                if kind == self._data_kind and self._context.receiving:
+                    self._receive_data(body, offset + 4, stop, flags)
                     with_data = True
                 elif not self._receive_control(kind, flags, body, offset, stop):
                     break
@@ -382,7 +263,8 @@ class Association(Machine[bytes, bytes, Event]):
                 else:
                     self._handshake.receive_init(datagram, start, end, self._now)
             elif kind == wire.COOKIE_ECHO:
-                self._take_cookie(datagram, start, end, tag)
+                if self._take_cookie(datagram, start, end, tag):
+                    self._receive_chunks(datagram, end + 3 & ~3)
             elif kind == wire.ABORT and reflected:
                 self._receive_abort(datagram, start, end, flags)
             elif kind == wire.SHUTDOWN_COMPLETE and reflected:
@@ -394,7 +276,10 @@ class Association(Machine[bytes, bytes, Event]):
 
     # Chunks
 
-    def _receive_data_early(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+    def _receive_unwelcome_data(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
+        """DATA or I-DATA before there is an association, after the end, or of the kind that was not agreed on."""
+        if self._inbound is not None and self._context.receiving:
+            raise AbortAssociation("wrong-kind-of-data", wire.CAUSE_PROTOCOL_VIOLATION)  # RFC 8260 section 2.2.3
         raise ParseError("unexpected-chunk", "DATA")
 
     def _receive_init_with_tag(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
@@ -406,13 +291,23 @@ class Association(Machine[bytes, bytes, Event]):
     def _receive_cookie_echo(self, data: bytes, offset: int, end: int, _flags: int) -> None:
         self._take_cookie(data, offset, end, self._handshake.local_tag)
 
-    def _take_cookie(self, data: bytes, offset: int, end: int, tag: int) -> None:
+    def _take_cookie(self, data: bytes, offset: int, end: int, tag: int) -> bool:
+        """Process a cookie; return whether it restarted the association, so that what follows it belongs to that."""
         try:
             self._handshake.receive_cookie_echo(data, offset, end, tag, self._now)
-        except PeerRestarted:
-            # Deviates: section 5.2.4, action A starts the association anew. Channels of a peer that has forgotten them
-            # cannot be continued, so this ends like an ABORT.
-            self._terminate(PeerError("sctp", "peer-restarted"))
+        except PeerRestarted as restart:
+            if not self._config.accept_restart:
+                self._abort(PeerError("sctp", "peer-restarted"))
+                return False
+            self._expect_tag(restart.cookie.local_tag)
+            self._shutdown.forget()
+            self._handshake.restart(restart.cookie)
+            if self._closing:
+                self._shutdown.begin(self._now)
+            else:
+                self._timers.cancel(CLOSE_TIMER)
+            return True
+        return False
 
     def _receive_cookie_ack(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
         self._handshake.receive_cookie_ack()
@@ -429,7 +324,8 @@ class Association(Machine[bytes, bytes, Event]):
         self._context.queue(wire.serialize_chunk(wire.HEARTBEAT_ACK, 0, data[offset:end]))
 
     def _receive_heartbeat_ack(self, data: bytes, offset: int, end: int, _flags: int) -> None:
-        self._heartbeat.receive_ack(data[offset:end], self._now)
+        if not self._path_mtu.receive_ack(data[offset:end]):
+            self._heartbeat.receive_ack(data[offset:end], self._now)
         self._errors = 0
 
     def _receive_abort(self, data: bytes, offset: int, end: int, _flags: int) -> None:
@@ -465,10 +361,20 @@ class Association(Machine[bytes, bytes, Event]):
             raise ParseError("unexpected-chunk", "RE-CONFIG")
         self._reconfig.receive(data, offset, end)
 
-    def _receive_forward_tsn(self, data: bytes, offset: int, end: int, _flags: int) -> None:
-        if self._inbound is None or not self._context.receiving:
+    def _forwardable(self, *, interleaving: bool) -> Inbound:
+        """Return what takes a FORWARD-TSN or, with interleaving, an I-FORWARD-TSN (RFC 8260 section 2.3.1)."""
+        inbound = self._inbound
+        if inbound is None or not self._context.receiving:
             raise ParseError("unexpected-chunk", "FORWARD-TSN")
-        self._inbound.receive_forward_tsn(*wire.parse_forward_tsn(data, offset, end))
+        if inbound.interleaving != interleaving:
+            raise AbortAssociation("wrong-kind-of-data", wire.CAUSE_PROTOCOL_VIOLATION)
+        return inbound
+
+    def _receive_forward_tsn(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        self._forwardable(interleaving=False).receive_forward_tsn(*wire.parse_forward_tsn(data, offset, end))
+
+    def _receive_i_forward_tsn(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+        self._forwardable(interleaving=True).receive_i_forward_tsn(*wire.parse_i_forward_tsn(data, offset, end))
 
     # Packets out
 
@@ -480,8 +386,8 @@ class Association(Machine[bytes, bytes, Event]):
         now = self._clamp(now)
         context = self._context
         writer = context.writer
-        if not self._terminated:
-            self._handshake.transmit(now)
+        if not self._terminated and self._handshake.transmit(now) and self._config.early_data:
+            self._outbound.transmit_early(writer, now, again=self._handshake.repeated)
         if context.alone:
             for chunk, tag in context.alone:
                 writer.alone(chunk, tag)
@@ -498,7 +404,7 @@ class Association(Machine[bytes, bytes, Event]):
     def _transmit(self, inbound: Inbound, now: float) -> None:
         context, outbound = self._context, self._outbound
         writer = context.writer
-        sending = context.state in _SENDING
+        sending = context.state in SENDING
         if inbound.sack_now or inbound.unacknowledged_packets:
             # RFC 9260 section 6.2: at least every second packet, at once beyond gaps, and with data that goes anyway.
             if inbound.sack_now or inbound.unacknowledged_packets > 1 or (sending and outbound.can_send):
@@ -510,12 +416,13 @@ class Association(Machine[bytes, bytes, Event]):
             for chunk in context.control:
                 writer.add(chunk)
             context.control.clear()
-        if sending:
+        if sending:  # RFC 9260 section 6.10: control chunks first; usrsctp aborts when one follows DATA
+            if self._reconfig is not None:
+                request = self._reconfig.transmit(now)
+                if request is not None:
+                    writer.add(request)
+            self._path_mtu.transmit(now)
             outbound.transmit(now, writer)
-        if self._reconfig is not None and sending:
-            request = self._reconfig.transmit(now)
-            if request is not None:
-                writer.add(request)
         if context.state is not State.ESTABLISHED:
             self._shutdown.transmit(inbound, now)
 
@@ -552,6 +459,9 @@ class Association(Machine[bytes, bytes, Event]):
         if self._heartbeat.handle_timer(now):
             self._count_error()
 
+    def _on_mtu_timer(self, _now: float) -> None:
+        self._path_mtu.handle_timer()
+
     def _on_close_timer(self, _now: float) -> None:
         """The shutdown took too long.
 
@@ -567,19 +477,36 @@ class Association(Machine[bytes, bytes, Event]):
 
     # The ends
 
+    def _on_agreed(self, peer: Peer) -> None:
+        self._outbound.agree(
+            streams=min(self._config.outbound_streams, peer.inbound_streams),
+            a_rwnd=peer.a_rwnd,
+            partial_reliability=peer.forward_tsn,
+            interleaving=peer.interleaving,
+        )
+
     def _on_established(self, peer: Peer) -> None:
-        context = self._context
+        context, outbound = self._context, self._outbound
+        restarted = self._inbound is not None
+        if restarted:  # what it has not acknowledged it will never: RFC 9260 section 5.2.4.1
+            outbound.restart(self._handshake.local_tsn)
+            self._errors = 0
+            if self._reconfig is not None:
+                self._reconfig.restart()
+        self._on_agreed(peer)
         inbound_streams = min(self._config.inbound_streams, peer.outbound_streams)
-        self._outbound_streams = min(self._config.outbound_streams, peer.inbound_streams)
-        refused = self._outbound.scheduler.refuse(self._outbound_streams)
-        if refused:
-            self.dropped["no-such-stream"] += refused
-        self._outbound.peer_rwnd = peer.a_rwnd
-        self._outbound.partial_reliability = peer.forward_tsn
-        self._inbound = Inbound(context, peer.initial_tsn, inbound_streams)
-        self._reconfig = Reconfig(context, self._outbound, self._inbound, self._handshake.local_tsn, peer)
+        inbound = Inbound(context, peer.initial_tsn, inbound_streams, interleaving=peer.interleaving)
+        # Messages that nobody has taken yet count in the window of the new association too.
+        inbound.held = sum(len(e.data) + ITEM_OVERHEAD for e in self._events if isinstance(e, MessageReceived))
+        self._inbound = inbound
+        self._data_kind = wire.I_DATA if peer.interleaving else wire.DATA
+        self._receive_data = inbound.receive_i_data if peer.interleaving else inbound.receive_data
+        self._timers.cancel(SACK_TIMER)
+        self._timers.cancel(RECONFIG_TIMER)
+        self._reconfig = Reconfig(context, outbound, inbound, self._handshake.local_tsn, peer)
         self._heartbeat.start(self._now)
-        self._events.append(Established(self._outbound_streams, inbound_streams))
+        kind = Restarted if restarted else Established
+        self._events.append(kind(outbound.streams, inbound_streams))
 
     def _abort(self, error: PeerError | None, cause: bytes = _USER_ABORT) -> None:
         """Tell the peer and end (RFC 9260 section 9.1)."""

@@ -32,8 +32,21 @@ class CongestionControl(Protocol):
         """
         ...
 
-    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float) -> None:
-        """Take that packet number `packet` was lost, `next_packet` and `highest_tsn` being the state of the sender."""
+    def on_delivered(
+        self, size: int, rtt: float | None, newest: int, next_packet: int, now: float, *, limited: bool
+    ) -> None:
+        """Take that a SACK, whether it advanced the cumulative TSN or not, acknowledged `size` bytes more.
+
+        `rtt` is the round trip that it measured, seconds, if any; `newest` the highest number of a packet known to have
+        arrived; `next_packet` the one that is sent next. Called before `on_lost` and `on_acknowledged` for that SACK.
+        """
+        ...
+
+    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float, size: int = 0) -> None:
+        """Take that `size` bytes were lost, packet number `packet` last.
+
+        `next_packet` and `highest_tsn` are the state of the sender.
+        """
         ...
 
     def on_spurious(self) -> None:
@@ -46,6 +59,10 @@ class CongestionControl(Protocol):
 
     def on_idle(self, timeouts: int) -> None:
         """Take that nothing was sent for this many RTOs."""
+        ...
+
+    def on_packet_size(self, size: int) -> None:
+        """Take that full packets carry `size` bytes of user data from now on."""
         ...
 
 
@@ -93,7 +110,12 @@ class Reno:
             self._partial -= self.cwnd
             self.cwnd += self._pmdcs
 
-    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float) -> None:  # noqa: ARG002  others use the time
+    def on_delivered(
+        self, size: int, rtt: float | None, newest: int, next_packet: int, now: float, *, limited: bool
+    ) -> None:
+        """Nothing: this controller counts what is acknowledged cumulatively, and knows no delay."""
+
+    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float, size: int = 0) -> None:  # noqa: ARG002  others use these
         """Halve the window, once per flight.
 
         Source: RFC 9260 section 7.2.3 and section 7.2.4.
@@ -136,3 +158,7 @@ class Reno:
         """
         floor = min(self.cwnd, MINIMUM_PACKETS * self._pmdcs)
         self.cwnd = max(self.cwnd >> min(timeouts, 32), floor)
+
+    def on_packet_size(self, size: int) -> None:
+        """Count in packets of `size` bytes of user data from now on."""
+        self._pmdcs = size

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..core import LocalError, RandomBytes, Timers
-from .congestion import CongestionControl, Reno
+from .congestion import CongestionControl
+from .delay_aware import DelayAwareCubic
 from .events import Event
 from .wire import DATA_HEADER_SIZE, HEADER_SIZE, PacketWriter
 
@@ -22,6 +23,7 @@ CLOSE_TIMER: Final = "CLOSE"
 LOSS_TIMER: Final = "LOSS"  # what was overtaken becomes lost
 PROBE_TIMER: Final = "PROBE"  # the tail
 PACE_TIMER: Final = "PACE"
+MTU_TIMER: Final = "MTU"
 
 MAX_CONTROL_CHUNKS: Final = 64
 """Answers (HEARTBEAT ACK, ERROR, INIT ACK ...) that may wait for a drain: a drain follows every batch of datagrams, and
@@ -58,20 +60,24 @@ TRANSITIONS: Final[dict[State, dict[State, str]]] = {
         State.CLOSED: "ABORT received or sent, or T1-cookie expired too often",
     },
     State.ESTABLISHED: {
+        State.ESTABLISHED: "valid COOKIE ECHO of a peer that has restarted: send COOKIE ACK",
         State.SHUTDOWN_PENDING: "close",
         State.SHUTDOWN_RECEIVED: "SHUTDOWN",
         State.CLOSED: "ABORT received or sent, or the peer is unreachable",
     },
     State.SHUTDOWN_PENDING: {
+        State.ESTABLISHED: "valid COOKIE ECHO of a peer that has restarted: send COOKIE ACK, then shut down again",
         State.SHUTDOWN_SENT: "nothing outstanding: send SHUTDOWN, start T2",
         State.SHUTDOWN_RECEIVED: "SHUTDOWN",
         State.CLOSED: "ABORT received or sent, or the deadline passed",
     },
     State.SHUTDOWN_SENT: {
+        State.ESTABLISHED: "valid COOKIE ECHO of a peer that has restarted: send COOKIE ACK, then shut down again",
         State.SHUTDOWN_ACK_SENT: "SHUTDOWN of a peer that closes too: send SHUTDOWN ACK",
         State.CLOSED: "SHUTDOWN ACK: send SHUTDOWN COMPLETE; or ABORT, or the deadline passed",
     },
     State.SHUTDOWN_RECEIVED: {
+        State.ESTABLISHED: "valid COOKIE ECHO of a peer that has restarted: send COOKIE ACK",
         State.SHUTDOWN_ACK_SENT: "nothing outstanding: send SHUTDOWN ACK, start T2",
         State.CLOSED: "ABORT received or sent, or the deadline passed",
     },
@@ -95,6 +101,9 @@ class Config:
         max_packet_size: Largest SCTP packet that is sent, a multiple of 4. 1160 with a DTLS 1.2 AES-GCM record around
             it (37), UDP (8) and IPv6 (40) makes 1245: it fits the 1280 that every IPv6 path carries, with room left
             for a TURN header, and gives full packets 1132 bytes of user data.
+        path_mtu_limit: Largest SCTP packet that path MTU discovery (RFC 8899) may find, a multiple of 4: what the local
+            interface takes, less what the layers below add. `max_packet_size` is where it starts and falls back to.
+            None for no discovery: it needs sockets that do not let packets be fragmented.
         a_rwnd: Receive buffer. 4 MiB lets 300 Mbit/s flow over 100 ms.
         outbound_streams: Streams to ask for.
         inbound_streams: Streams to accept.
@@ -113,12 +122,19 @@ class Config:
         close_deadline: How long an orderly shutdown may take before it becomes an ABORT.
         zero_checksum: Whether the layer below is DTLS, so that it detects every error and checksums may be left out
             where the peer agrees (RFC 9653, error detection method 1). Set it to False over anything else.
-        congestion: Makes the congestion controller, given the user data of a full packet.
+        accept_restart: Whether a peer that has lost its state may set the association up anew (`Restarted`). If not,
+            that ends it, `peer-restarted`.
+        early_data: Whether data goes with COOKIE ECHO, one round trip earlier.
+        interleaving: Whether to offer I-DATA (RFC 8260), so that a message need not wait for the fragments of another
+            one. It is used if the peer offers it too.
+        congestion: Makes the congestion controller, given the user data of a full packet: `DelayAwareCubic`, `Cubic`,
+            `Reno` (RFC 9260 section 7.2 to the letter), or one of your own.
     """
 
     local_port: int = 5000
     remote_port: int = 5000
     max_packet_size: int = 1160
+    path_mtu_limit: int | None = None
     a_rwnd: int = 4 * 1024 * 1024
     outbound_streams: int = MAX_STREAMS
     inbound_streams: int = MAX_STREAMS
@@ -133,7 +149,10 @@ class Config:
     cookie_lifetime: float = 60.0
     close_deadline: float = 3.0
     zero_checksum: bool = True
-    congestion: Callable[[int], CongestionControl] = Reno
+    accept_restart: bool = True
+    early_data: bool = True
+    interleaving: bool = True
+    congestion: Callable[[int], CongestionControl] = DelayAwareCubic
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -145,6 +164,9 @@ class Config:
             raise LocalError("SCTP ports must be 1..65535")
         if self.max_packet_size % 4 or not 512 <= self.max_packet_size <= 65532:
             raise LocalError("max_packet_size must be a multiple of 4 in 512..65532")
+        limit = self.path_mtu_limit
+        if limit is not None and (limit % 4 or not self.max_packet_size <= limit <= 65532):
+            raise LocalError("path_mtu_limit must be a multiple of 4 in max_packet_size..65532")
         if not (0 < self.outbound_streams <= MAX_STREAMS and 0 < self.inbound_streams <= MAX_STREAMS):
             raise LocalError("stream counts must be 1..65535")
         if not 0 < self.max_message_size <= self.a_rwnd < 1 << 31:
@@ -194,6 +216,7 @@ class Context:
         "control",
         "dropped",
         "events",
+        "packet_size",
         "random_bytes",
         "receiving",
         "state",
@@ -218,6 +241,7 @@ class Context:
         self.stats = Stats()
         self.state = State.CLOSED
         self.receiving = False  # whether DATA is welcome; asked for every packet
+        self.packet_size = config.max_packet_size  # largest packet that is sent now; path MTU discovery moves it
         self.writer = PacketWriter(config.local_port, config.remote_port, config.max_packet_size)
         self.control: list[bytes] = []
         self.alone: list[tuple[bytes, int]] = []

@@ -5,8 +5,8 @@ from typing import Final
 from .congestion import Reno
 
 _C: Final = 0.4  # RFC 9438 section 4.1, packets per second cubed
-_BETA: Final = 0.7  # RFC 9438 section 4.6
-_ALPHA: Final = 3 * (1 - _BETA) / (1 + _BETA)  # RFC 9438 section 4.3: what makes the Reno-friendly window fair to Reno
+BETA: Final = 0.7  # RFC 9438 section 4.6
+_ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # RFC 9438 section 4.3: what makes the Reno-friendly window fair to Reno
 _MINIMUM_PACKETS: Final = 4
 
 
@@ -42,9 +42,16 @@ class Cubic(Reno):
         if self.in_recovery or self.cwnd < self.ssthresh:
             super().on_acknowledged(acknowledged, cumulative_tsn, now, limited=limited)
             return
-        if not limited:
-            self._epoch = None  # section 5.8: time in which the window was not used does not count
-            return
+        if limited:
+            self._grow(acknowledged, now)
+        else:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Let time in which the window was not used not count (RFC 9438 section 5.8)."""
+        self._epoch = None
+
+    def _grow(self, acknowledged: int, now: float) -> None:
         window = self.cwnd / self._pmdcs
         if self._epoch is None:
             self._epoch = now
@@ -58,13 +65,13 @@ class Cubic(Reno):
         if target > window:
             self.cwnd += int((target - window) * share * self._pmdcs) + 1
 
-    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float) -> None:
+    def on_lost(self, packet: int, next_packet: int, highest_tsn: int, now: float, size: int = 0) -> None:
         """Reduce the window to 70 %, once per flight.
 
         Source: RFC 9438 section 4.6 and section 4.7.
         """
         before = self.cwnd
-        super().on_lost(packet, next_packet, highest_tsn, now)
+        super().on_lost(packet, next_packet, highest_tsn, now, size)
         if self.cwnd != before:
             self._reduce(before)
             self.cwnd = self.ssthresh
@@ -81,6 +88,6 @@ class Cubic(Reno):
     def _reduce(self, before: int) -> None:
         window = before / self._pmdcs
         # Fast convergence (section 4.7): below the last maximum others want more, so make room.
-        self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
-        self.ssthresh = max(int(before * _BETA), _MINIMUM_PACKETS * self._pmdcs)
+        self._w_max = window * (1 + BETA) / 2 if window < self._w_max else window
+        self.ssthresh = max(int(before * BETA), _MINIMUM_PACKETS * self._pmdcs)
         self._epoch = None

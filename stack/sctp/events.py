@@ -55,6 +55,36 @@ class OutgoingStreamsReset:
 
 
 @dataclass(slots=True)
+class StreamsAdded:
+    """The association has more streams, or the peer refused to have them (RFC 6525 section 5.2.5 to section 5.2.7).
+
+    Attributes:
+        outbound_streams: Stream ids below this can be sent on now.
+        inbound_streams: Stream ids below this can arrive now.
+        ok: False if what we asked for was refused.
+    """
+
+    outbound_streams: int
+    inbound_streams: int
+    ok: bool
+
+
+@dataclass(slots=True)
+class Restarted:
+    """The peer has lost its state and set the association up anew (RFC 9260 section 5.2.4.1).
+
+    What it had not acknowledged may be lost, what waits is sent to it; sequence numbers begin at 0.
+
+    Attributes:
+        outbound_streams: Stream ids below this can be sent on.
+        inbound_streams: Stream ids below this can arrive.
+    """
+
+    outbound_streams: int
+    inbound_streams: int
+
+
+@dataclass(slots=True)
 class Closed:
     """Terminal: the association is over.
 
@@ -65,4 +95,6 @@ class Closed:
     error: PeerError | None
 
 
-Event: TypeAlias = Established | MessageReceived | StreamsReset | OutgoingStreamsReset | Closed
+Event: TypeAlias = (
+    Established | MessageReceived | StreamsReset | OutgoingStreamsReset | StreamsAdded | Restarted | Closed
+)

@@ -10,18 +10,24 @@ from typing import Final
 from ..core import ParseError
 from .context import T1, Context, State
 from .wire import (
+    CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
     CAUSE_STALE_COOKIE,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
     COOKIE_ACK,
     COOKIE_ECHO,
     EDMID_DTLS,
     EDMID_NONE,
     ERROR,
     FORWARD_TSN,
+    HEADER_SIZE,
+    I_DATA,
+    I_FORWARD_TSN,
     INIT,
     INIT_ACK,
     RE_CONFIG,
     SHUTDOWN_ACK,
     Init,
+    join_parameters,
     parse_init,
     serialize_chunk,
     serialize_init,
@@ -31,11 +37,14 @@ from .wire import (
 MAX_COOKIE_SIZE: Final = 1024  # of the peer: it must go back in one packet; those of browsers have 100 to 500 bytes
 MAX_REPORTED_PARAMETERS: Final = 256  # bytes of unrecognized parameters echoed in INIT ACK, so that it fits a packet
 
+_EXTENSIONS: Final = bytes((RE_CONFIG, FORWARD_TSN))
+_INTERLEAVING: Final = bytes((I_DATA, I_FORWARD_TSN))
 _COOKIE: Final = struct.Struct("!dLLLLLLLHHBxxx")
 _MAC_SIZE: Final = 32
 _FLAG_FORWARD_TSN: Final = 1
 _FLAG_RECONFIG: Final = 2
 _FLAG_ZERO_CHECKSUM: Final = 4
+_FLAG_INTERLEAVING: Final = 8
 
 
 @dataclass(slots=True)
@@ -48,9 +57,10 @@ class Peer:
         a_rwnd: Its receive window, bytes.
         outbound_streams: How many streams it may send on.
         inbound_streams: How many streams we may send on.
-        forward_tsn: Whether it supports partial reliability.
+        forward_tsn: Whether it supports partial reliability, in the way that goes with `interleaving`.
         reconfig: Whether it supports stream resets.
         zero_checksum: Whether it accepts packets without a checksum inside DTLS.
+        interleaving: Whether both ends support I-DATA (RFC 8260), so that it is used.
     """
 
     tag: int
@@ -61,6 +71,7 @@ class Peer:
     forward_tsn: bool
     reconfig: bool
     zero_checksum: bool = False
+    interleaving: bool = False
 
 
 @dataclass(slots=True)
@@ -91,7 +102,10 @@ def serialize_cookie(cookie: Cookie, key: bytes) -> bytes:
     """
     peer = cookie.peer
     flags = (
-        peer.forward_tsn * _FLAG_FORWARD_TSN | peer.reconfig * _FLAG_RECONFIG | peer.zero_checksum * _FLAG_ZERO_CHECKSUM
+        peer.forward_tsn * _FLAG_FORWARD_TSN
+        | peer.reconfig * _FLAG_RECONFIG
+        | peer.zero_checksum * _FLAG_ZERO_CHECKSUM
+        | peer.interleaving * _FLAG_INTERLEAVING
     )
     body = _COOKIE.pack(
         cookie.created,
@@ -132,12 +146,21 @@ def parse_cookie(data: bytes, key: bytes) -> Cookie:
         forward_tsn=bool(flags & _FLAG_FORWARD_TSN),
         reconfig=bool(flags & _FLAG_RECONFIG),
         zero_checksum=bool(flags & _FLAG_ZERO_CHECKSUM),
+        interleaving=bool(flags & _FLAG_INTERLEAVING),
     )
     return Cookie(created, local_tag, local_tsn, local_tie, peer_tie, peer)
 
 
 class PeerRestarted(Exception):  # noqa: N818  an instruction to the association
-    """A valid cookie says that the peer has lost its state (RFC 9260 section 5.2.4, action A)."""
+    """A valid cookie says that the peer has lost its state (RFC 9260 section 5.2.4, action A).
+
+    Args:
+        cookie: It.
+    """
+
+    def __init__(self, cookie: Cookie) -> None:
+        super().__init__()
+        self.cookie = cookie
 
 
 class Handshake:
@@ -145,7 +168,8 @@ class Handshake:
 
     Args:
         context: Shared with the other parts.
-        established: Called with the peer's parameters when the association comes up.
+        agreed: Called with the peer's parameters when an INIT ACK has told them.
+        established: Called with them when the association comes up.
 
     Attributes:
         local_tag: Verification tag that we want to receive.
@@ -154,6 +178,7 @@ class Handshake:
     """
 
     __slots__ = (
+        "_agreed",
         "_attempts",
         "_context",
         "_established",
@@ -167,8 +192,9 @@ class Handshake:
         "peer_tag",
     )
 
-    def __init__(self, context: Context, established: Callable[[Peer], None]) -> None:
+    def __init__(self, context: Context, agreed: Callable[[Peer], None], established: Callable[[Peer], None]) -> None:
         self._context = context
+        self._agreed = agreed
         self._established = established
         self._key = context.random_bytes(32)
         self.local_tag = self._new_tag()
@@ -192,7 +218,7 @@ class Handshake:
             config.inbound_streams,
             tsn,
             forward_tsn=True,
-            extensions=bytes((RE_CONFIG, FORWARD_TSN)),
+            extensions=_EXTENSIONS + _INTERLEAVING if config.interleaving else _EXTENSIONS,
             zero_checksum=EDMID_DTLS if config.zero_checksum else EDMID_NONE,
         )
 
@@ -211,13 +237,27 @@ class Handshake:
         self._attempts = 0
         self._rto = self._context.config.rto_initial
 
-    def transmit(self, now: float) -> None:
-        """Send what is due of INIT or COOKIE ECHO, and start T1."""
-        if self._pending_due:
-            self._pending_due = False
-            # RFC 9260 section 3.1: INIT has verification tag 0 and is alone in its packet.
-            self._context.alone.append((self._pending, self.peer_tag))
-            self._context.timers.set(T1, now + self._rto)
+    def transmit(self, now: float) -> bool:
+        """Send what is due of INIT or COOKIE ECHO, and start T1; return whether data may go with it.
+
+        Source: RFC 9260 section 5.1, A and C.
+        """
+        if not self._pending_due:
+            return False
+        self._pending_due = False
+        self._context.timers.set(T1, now + self._rto)
+        if self._context.state is State.COOKIE_ECHOED:
+            self._context.writer.flush()  # COOKIE ECHO is the first chunk of its packet
+            self._context.writer.add(self._pending)
+            return True
+        # RFC 9260 section 3.1: INIT has verification tag 0 and is alone in its packet.
+        self._context.alone.append((self._pending, 0))
+        return False
+
+    @property
+    def repeated(self) -> bool:
+        """Whether what was sent last was sent before."""
+        return self._attempts > 0
 
     def handle_t1(self) -> bool:
         """T1 expired: try again; return whether that was too often.
@@ -248,17 +288,10 @@ class Handshake:
         if context.state not in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED}:
             local_tie, peer_tie = local_tag, self.peer_tag
             local_tag, local_tsn = self._new_tag(), int.from_bytes(context.random_bytes(4), "big")
-        cookie = Cookie(now, local_tag, local_tsn, local_tie, peer_tie, _peer_of(init))
+        cookie = Cookie(now, local_tag, local_tsn, local_tie, peer_tie, self._peer_of(init))
         answer = self._local_init(local_tag, local_tsn)
         answer.cookie = serialize_cookie(cookie, self._key)
-        room = MAX_REPORTED_PARAMETERS
-        reported: list[bytes] = []
-        for whole in init.unrecognized:
-            room -= len(whole) + 8
-            if room < 0:
-                break
-            reported.append(whole)
-        answer.unrecognized = tuple(reported)
+        answer.unrecognized = _reported(init)
         context.queue_alone(serialize_chunk(INIT_ACK, 0, serialize_init(answer)), init.initiate_tag)
 
     def receive_init_ack(self, data: bytes, offset: int, end: int) -> None:
@@ -269,8 +302,6 @@ class Handshake:
         Raises:
             ParseError: `unexpected-chunk` outside COOKIE-WAIT, or if it is malformed.
         """
-        # Not implemented: an ERROR chunk for unrecognized parameters beside the COOKIE ECHO (section 3.2.2); it would
-        # only inform.
         if self._context.state is not State.COOKIE_WAIT:
             raise ParseError("unexpected-chunk", "INIT ACK")
         init = parse_init(data, offset, end)
@@ -278,12 +309,18 @@ class Handshake:
             raise ParseError("missing-cookie")
         if len(init.cookie) > min(MAX_COOKIE_SIZE, self._context.config.max_packet_size - 16):
             raise ParseError("cookie-too-long")
-        self._peer = _peer_of(init)
+        self._peer = self._peer_of(init)
         self.peer_tag = init.initiate_tag
         self._context.writer.set_tag(self.peer_tag)
         self._context.enter(State.COOKIE_ECHOED)
-        # Not implemented: DATA bundled with COOKIE ECHO (section 5.1 C), which would save a round trip.
-        self._begin(serialize_chunk(COOKIE_ECHO, 0, init.cookie))
+        self._agreed(self._peer)
+        echo = serialize_chunk(COOKIE_ECHO, 0, init.cookie)
+        if reported := _reported(init):  # section 3.2.2
+            cause = serialize_parameter(CAUSE_UNRECOGNIZED_PARAMETERS, join_parameters(reported))
+            error = serialize_chunk(ERROR, 0, cause)
+            if len(echo) + len(error) <= self._context.config.max_packet_size - HEADER_SIZE:
+                echo += error
+        self._begin(echo)
 
     def receive_cookie_ack(self) -> None:
         """The peer accepted our cookie.
@@ -317,16 +354,33 @@ class Handshake:
             context.queue_alone(serialize_chunk(ERROR, 0, cause), peer.tag)
             raise ParseError("stale-cookie")
         setting_up = context.state in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED}
-        if ours and (setting_up or theirs):  # actions B and D, or no association yet
+        if ours:  # actions B and D, or no association yet
             if setting_up:
                 self._establish(peer)
+            elif not theirs:  # action B: it chose another tag, not knowing that it had told us one
+                self.peer_tag = peer.tag
+                context.writer.set_tag(peer.tag)
             context.queue(serialize_chunk(COOKIE_ACK, 0))
         elif not ours and theirs and not cookie.local_tie and not cookie.peer_tie:  # action C
             raise ParseError("late-cookie")
         elif not ours and not theirs and (cookie.local_tie, cookie.peer_tie) == (self.local_tag, self.peer_tag):
-            raise PeerRestarted  # action A
+            if context.state is State.SHUTDOWN_ACK_SENT:
+                context.queue(serialize_chunk(SHUTDOWN_ACK, 0))
+                cause = serialize_parameter(CAUSE_COOKIE_WHILE_SHUTTING_DOWN)
+                context.queue(serialize_chunk(ERROR, 0, cause))
+                raise ParseError("late-cookie", "shutting down")
+            raise PeerRestarted(cookie)  # action A
         else:
             raise ParseError("bad-cookie", "no case of section 5.2.4")
+
+    def restart(self, cookie: Cookie) -> None:
+        """Take the tags and TSNs of a peer that has lost its state, and acknowledge its cookie.
+
+        Source: RFC 9260 section 5.2.4, action A.
+        """
+        self.local_tag, self.local_tsn = cookie.local_tag, cookie.local_tsn
+        self._establish(cookie.peer)
+        self._context.queue(serialize_chunk(COOKIE_ACK, 0))
 
     def _establish(self, peer: Peer) -> None:
         self._context.timers.cancel(T1)
@@ -340,15 +394,29 @@ class Handshake:
         self._context.enter(State.ESTABLISHED)
         self._established(peer)
 
+    def _peer_of(self, init: Init) -> Peer:
+        interleaving = self._context.config.interleaving and I_DATA in init.extensions
+        return Peer(
+            init.initiate_tag,
+            init.initial_tsn,
+            init.a_rwnd,
+            init.outbound_streams,
+            init.inbound_streams,
+            # RFC 8260 section 2.3.1: I-FORWARD-TSN goes with I-DATA, and FORWARD-TSN with DATA.
+            forward_tsn=I_FORWARD_TSN in init.extensions if interleaving else init.forward_tsn,
+            reconfig=RE_CONFIG in init.extensions,
+            zero_checksum=init.zero_checksum == EDMID_DTLS,
+            interleaving=interleaving,
+        )
 
-def _peer_of(init: Init) -> Peer:
-    return Peer(
-        init.initiate_tag,
-        init.initial_tsn,
-        init.a_rwnd,
-        init.outbound_streams,
-        init.inbound_streams,
-        forward_tsn=init.forward_tsn,
-        reconfig=RE_CONFIG in init.extensions,
-        zero_checksum=init.zero_checksum == EDMID_DTLS,
-    )
+
+def _reported(init: Init) -> tuple[bytes, ...]:
+    """Return the unrecognized parameters to report, as many as there is room for (RFC 9260 section 3.2.1)."""
+    room = MAX_REPORTED_PARAMETERS
+    reported: list[bytes] = []
+    for whole in init.unrecognized:
+        room -= len(whole) + 8
+        if room < 0:
+            break
+        reported.append(whole)
+    return tuple(reported)

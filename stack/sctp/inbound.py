@@ -9,12 +9,13 @@ import struct
 from bisect import bisect_left
 from typing import Final
 
-from ..core import serial16_gt
 from .context import Context
 from .events import MessageReceived
+from .interleaving import Reassembly
 from .wire import (
     CAUSE_INVALID_STREAM,
     CAUSE_NO_USER_DATA,
+    CAUSE_OUT_OF_RESOURCE,
     CAUSE_PROTOCOL_VIOLATION,
     DATA_BODY,
     ERROR,
@@ -22,6 +23,7 @@ from .wire import (
     FLAG_END,
     FLAG_IMMEDIATE,
     FLAG_UNORDERED,
+    I_DATA_BODY,
     SACK,
     SACK_CHUNK,
     SACK_HEADER_SIZE,
@@ -37,6 +39,8 @@ ITEM_OVERHEAD: Final = 64
 allow millions of one-byte messages."""
 
 _unpack_data = DATA_BODY.unpack_from
+_unpack_i_data = I_DATA_BODY.unpack_from
+_WHOLE: Final = FLAG_BEGIN | FLAG_END
 _MASK: Final = 0xFFFFFFFF
 
 
@@ -86,12 +90,14 @@ class Inbound:
         context: Shared with the other parts.
         initial_tsn: The peer's first TSN.
         streams: Stream ids below this may arrive.
+        interleaving: Whether I-DATA was agreed on instead of DATA (RFC 8260).
 
     Attributes:
         cumulative_tsn: All up to here has arrived; never wraps.
         unacknowledged_packets: Packets with DATA since the last SACK.
         sack_now: Whether the next drain must send a SACK.
-        held: Bytes kept: fragments, messages out of turn, and messages not taken yet.
+        held: Bytes kept: fragments, messages out of turn, and messages not taken yet; not those of unfinished messages
+            of I-DATA.
         streams: Stream ids below this may arrive.
     """
 
@@ -104,12 +110,14 @@ class Inbound:
         "_events",
         "_limit",
         "_limit_behind_gap",
+        "_mask",
         "_max_blocks",
         "_max_message_size",
         "_partial",
         "_partial_key",
         "_partial_ppid",
         "_partial_size",
+        "_reassembly",
         "_run_ends",
         "_run_starts",
         "_starts",
@@ -118,12 +126,13 @@ class Inbound:
         "_streams",
         "cumulative_tsn",
         "held",
+        "interleaving",
         "sack_now",
         "streams",
         "unacknowledged_packets",
     )
 
-    def __init__(self, context: Context, initial_tsn: int, streams: int) -> None:
+    def __init__(self, context: Context, initial_tsn: int, streams: int, *, interleaving: bool = False) -> None:
         config = context.config
         self._context = context
         self._limit = config.a_rwnd
@@ -135,6 +144,9 @@ class Inbound:
         self._dropped = context.dropped
         self._stats = context.stats
         self.streams = streams
+        self.interleaving = interleaving
+        self._mask = _MASK if interleaving else 0xFFFF  # of sequence numbers, which I-DATA calls message identifiers
+        self._reassembly = Reassembly(ITEM_OVERHEAD)
         self.cumulative_tsn = initial_tsn - 1
         self.unacknowledged_packets = 0
         self.sack_now = False
@@ -210,6 +222,81 @@ class Inbound:
             fragment = _Fragment(flags, stream_id, ssn, ppid, data[offset + 12 : end])
             self._store_fragment(self.cumulative_tsn + ahead, fragment)
 
+    def receive_i_data(self, data: bytes, offset: int, end: int, flags: int) -> None:
+        """Process the value of an I-DATA chunk, `data[offset:end]`.
+
+        Source: RFC 8260 section 2.2.3.
+
+        Raises:
+            AbortAssociation: For an empty chunk, a message longer than was agreed, or too many unfinished messages.
+        """
+        size = end - offset - 16
+        if size <= 0:
+            if size < 0:
+                self._dropped["truncated"] += 1
+                return
+            raise AbortAssociation("no-user-data", CAUSE_NO_USER_DATA, data[offset : offset + 4])
+        tsn, stream_id, _, mid, word = _unpack_i_data(data, offset)
+        ahead = tsn - self.cumulative_tsn & _MASK
+        if flags & FLAG_IMMEDIATE:
+            self.sack_now = True
+        if ahead == 1:
+            if self.window < 0:
+                if self._reassembly.held > self._limit:
+                    # The peer has begun more messages than both windows hold: none of them could end.
+                    raise AbortAssociation("out-of-resource", CAUSE_OUT_OF_RESOURCE)
+                self._refuse("receive-window-full")
+                return
+            self.cumulative_tsn += 1
+            if self._starts:
+                self.sack_now = True
+                self._absorb()
+        else:
+            self.sack_now = True
+            if not ahead or ahead & 0x80000000 or self._is_stored(self.cumulative_tsn + ahead):
+                if len(self._duplicates) < MAX_DUPLICATES:
+                    self._duplicates.append(tsn)
+                self._dropped["duplicate-tsn"] += 1
+                return
+            if ahead > MAX_TSN_AHEAD:
+                self._refuse("tsn-out-of-range")
+                return
+            if self.window < size + ITEM_OVERHEAD + self._max_message_size:
+                self._refuse("receive-window-full")
+                return
+            self._add_to_gap_blocks(self.cumulative_tsn + ahead)
+        if stream_id >= self.streams:
+            self._refuse_stream(stream_id)
+        elif flags & _WHOLE == _WHOLE:
+            self.held += size
+            self._complete(flags, stream_id, mid, word, data[offset + 16 : end])
+        else:
+            self._reassemble(flags, stream_id, mid, word, data[offset + 16 : end])
+
+    def _reassemble(self, flags: int, stream_id: int, mid: int, word: int, payload: bytes) -> None:
+        unordered = flags & FLAG_UNORDERED
+        stream = None if unordered else self._streams.get(stream_id)
+        if stream is not None and mid - stream.next_ssn & 0x80000000:
+            self._dropped["old-ssn"] += 1  # of a message that was skipped
+            return
+        partial = self._reassembly.add((stream_id, mid, unordered), flags, word, payload)
+        if partial is None:
+            self._dropped["bad-fragment"] += 1
+        elif partial.size > self._max_message_size:
+            raise AbortAssociation("message-too-long", CAUSE_PROTOCOL_VIOLATION)
+        elif 0 <= partial.last == len(partial.run) - 1:
+            data = self._reassembly.take(partial)
+            self.held += len(data)
+            self._complete(flags, stream_id, mid, partial.ppid, data)
+
+    @property
+    def window(self) -> int:
+        """Bytes of the receive window that are left.
+
+        Unfinished messages have another one of the same size, so that their ends find this one open.
+        """
+        return self._limit - self.held - max(self._reassembly.held - self._limit, 0)
+
     def _refuse(self, reason: str) -> None:
         self.sack_now = True
         self._dropped[reason] += 1
@@ -269,16 +356,20 @@ class Inbound:
         if stream is None:
             stream = self._streams[stream_id] = _InboundStream()
         if ssn == stream.next_ssn:
-            stream.next_ssn = ssn + 1 & 0xFFFF
+            stream.next_ssn = ssn + 1 & self._mask
             self._deliver(stream_id, ppid, data)
             if stream.waiting:
                 self._deliver_waiting(stream_id, stream)
-        elif ssn in stream.waiting or not serial16_gt(ssn, stream.next_ssn):
+        elif ssn in stream.waiting or not self._is_later(ssn, stream.next_ssn):
             self.held -= len(data)
             self._dropped["old-ssn"] += 1
         else:
             stream.waiting[ssn] = (ppid, data)
             self.held += ITEM_OVERHEAD
+
+    def _is_later(self, ssn: int, other: int) -> bool:
+        """Tell whether a sequence number is later than another one."""
+        return 0 < (ssn - other & self._mask) <= self._mask >> 1
 
     def _deliver(self, stream_id: int, ppid: int, data: bytes) -> None:
         self.held += ITEM_OVERHEAD
@@ -291,14 +382,14 @@ class Inbound:
             message = waiting.pop(stream.next_ssn, None)
             if message is None:
                 return
-            stream.next_ssn = stream.next_ssn + 1 & 0xFFFF
+            stream.next_ssn = stream.next_ssn + 1 & self._mask
             self.held -= ITEM_OVERHEAD
             self._deliver(stream_id, *message)
 
     def taken(self, size: int) -> bool:
         """Take that the application took a message of `size` bytes; return whether the peer must hear of the room."""
         self.held -= size + ITEM_OVERHEAD
-        return self._advertised * 2 < self._limit <= (self._limit - self.held) * 2
+        return self._advertised * 2 < self._limit <= self.window * 2
 
     # Beyond a gap
 
@@ -390,33 +481,53 @@ class Inbound:
         Raises:
             AbortAssociation: If a message that this completes is too long.
         """
+        if not self._forward(new_cumulative_tsn):
+            return
+        for stream_id, ssn in skipped:
+            self._skip(stream_id, ssn)
+        if self._starts:
+            self._absorb()
+
+    def receive_i_forward_tsn(self, new_cumulative_tsn: int, skipped: list[tuple[int, bool, int]]) -> None:
+        """Skip what the peer gave up, `skipped` being stream, whether unordered, and message identifier.
+
+        Source: RFC 8260 section 2.3.1.
+        """
+        if not self._forward(new_cumulative_tsn):
+            return
+        for stream_id, unordered, mid in skipped:
+            self._reassembly.skip(stream_id, unordered * FLAG_UNORDERED, mid)
+            if not unordered:
+                self._skip(stream_id, mid)
+        if self._starts:
+            self._absorb()
+
+    def _forward(self, new_cumulative_tsn: int) -> bool:
+        """Move the cumulative TSN; return False for an old one, which only a SACK answers (RFC 3758 section 3.6)."""
         ahead = new_cumulative_tsn - self.cumulative_tsn & _MASK
         self.sack_now = True
         if not ahead or ahead & 0x80000000:
-            return  # RFC 3758 section 3.6: an old one is only answered by a SACK
-        target = self.cumulative_tsn + ahead
+            return False
         self._drop_partial()
-        self._forget_up_to(target)
-        self.cumulative_tsn = target
-        for stream_id, ssn in skipped:
-            if stream_id >= self.streams:
-                continue
-            stream = self._streams.get(stream_id)
-            if stream is None:
-                stream = self._streams[stream_id] = _InboundStream()
-            if ssn == stream.next_ssn or serial16_gt(ssn, stream.next_ssn):
-                self._skip_to(stream_id, stream, ssn + 1 & 0xFFFF)
-        if self._starts:
-            self._absorb()
+        self._forget_up_to(self.cumulative_tsn + ahead)
+        self.cumulative_tsn += ahead
+        return True
+
+    def _skip(self, stream_id: int, ssn: int) -> None:
+        if stream_id >= self.streams:
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = _InboundStream()
+        if ssn == stream.next_ssn or self._is_later(ssn, stream.next_ssn):
+            self._skip_to(stream_id, stream, ssn + 1 & self._mask)
 
     def _skip_to(self, stream_id: int, stream: _InboundStream, ssn: int) -> None:
         """Deliver what waits before `ssn`, in order, and go on from there."""
         if stream.waiting:
-            base = stream.next_ssn
-            span = ssn - base & 0xFFFF
-            for earlier in sorted(
-                (s for s in stream.waiting if s - base & 0xFFFF < span), key=lambda s: s - base & 0xFFFF
-            ):
+            base, mask = stream.next_ssn, self._mask
+            span = ssn - base & mask
+            for earlier in sorted((s for s in stream.waiting if s - base & mask < span), key=lambda s: s - base & mask):
                 self.held -= ITEM_OVERHEAD
                 self._deliver(stream_id, *stream.waiting.pop(earlier))
         stream.next_ssn = ssn
@@ -448,10 +559,25 @@ class Inbound:
 
         Source: RFC 6525 section 5.2.2, E3.
         """
+        self._reassembly.reset(set(stream_ids))
         for stream_id in stream_ids:
             stream = self._streams.pop(stream_id, None)
             if stream is not None:
                 self.held -= sum(len(data) + ITEM_OVERHEAD for _, data in stream.waiting.values())
+
+    def reset_tsns(self) -> int:
+        """Forget what is not complete, and expect 0 next on every stream; return the TSN that is expected next.
+
+        Source: RFC 6525 section 5.2.4, G1, G4 and G5.
+        """
+        self._drop_partial()
+        self._forget_up_to(self.cumulative_tsn + MAX_TSN_AHEAD)
+        self.reset_streams(self.stream_ids)
+        self._reassembly = Reassembly(ITEM_OVERHEAD)
+        self._duplicates.clear()
+        self.unacknowledged_packets = 0
+        self.cumulative_tsn += 1 << 31
+        return self.cumulative_tsn + 1
 
     # SACK
 
@@ -462,7 +588,7 @@ class Inbound:
         """
         self.unacknowledged_packets = 0
         self.sack_now = False
-        self._advertised = window = max(self._limit - self.held, 0)
+        self._advertised = window = max(self.window, 0)
         cumulative = self.cumulative_tsn
         if not self._starts and not self._duplicates:
             return SACK_CHUNK.pack(SACK, 0, SACK_HEADER_SIZE, cumulative & _MASK, window, 0, 0)

@@ -6,7 +6,7 @@ from itertools import islice
 from .context import Context
 from .sent import ABANDONED, IN_FLIGHT, Sent
 from .streams import Message, Scheduler
-from .wire import HEADER_SIZE, PacketWriter, serialize_forward_tsn
+from .wire import HEADER_SIZE, PacketWriter, serialize_forward_tsn, serialize_i_forward_tsn
 
 
 class PartialReliability:
@@ -15,6 +15,7 @@ class PartialReliability:
     __slots__ = (
         "_abandoned_until",
         "_advanced",
+        "_begun",
         "_context",
         "_current",
         "_forward_due",
@@ -24,6 +25,7 @@ class PartialReliability:
         "_timed",
         "cumulative_tsn",
         "flight",
+        "interleaving",
         "next_tsn",
         "partial_reliability",
         "scheduler",
@@ -31,6 +33,7 @@ class PartialReliability:
 
     _abandoned_until: int
     _advanced: int
+    _begun: int
     _context: Context
     _current: Message | None
     _forward_due: bool
@@ -40,6 +43,7 @@ class PartialReliability:
     _timed: Sent | None
     cumulative_tsn: int
     flight: int
+    interleaving: bool
     next_tsn: int
     partial_reliability: bool
     scheduler: Scheduler
@@ -54,29 +58,28 @@ class PartialReliability:
         message.abandoned = True
         self._context.stats.abandoned += 1
         stream = message.stream
-        if message is self._current:
-            self._current = None
+        if stream.current is message:
+            stream.current = None
+            self._begun -= len(message.data)
+            if self._current is message:
+                self._current = None
             self.scheduler.sent(stream, len(message.data) - message.offset)
-            if not message.offset:  # chosen, but no fragment went: its sequence number is free again
-                if message.ordered:
-                    stream.next_ssn = message.ssn
-                return
+            self.scheduler.paid(message, 0)
             # What was sent may all be acknowledged; a TSN that is never sent gives FORWARD-TSN something to pass, so
             # that the receiver forgets the first fragments.
             self._sent.append(Sent(b"", 0, message, self._context.writer.number, self._last_sent_at))
-            stream.last_tsn = self.next_tsn
+            message.last_tsn = stream.last_tsn = self.next_tsn
             self.next_tsn += 1
-        first = max(message.first_tsn - self.cumulative_tsn - 1, 0)
-        tsn = self.cumulative_tsn + first
-        for sent in islice(self._sent, first, None):
-            if sent.message is not message:
-                break
-            tsn += 1
+        base = self.cumulative_tsn + 1
+        for sent in islice(self._sent, max(message.first_tsn - base, 0), message.last_tsn - base + 1):
+            if sent.message is not message:  # interleaved
+                continue
             if sent.state == IN_FLIGHT:
                 self.flight -= sent.size
             if sent is self._timed:
                 self._timed = None
             sent.state = ABANDONED
+        tsn = message.last_tsn
         self._abandoned_until = max(self._abandoned_until, tsn)
         self._advance_peer_ack_point()
 
@@ -100,14 +103,20 @@ class PartialReliability:
         if self._advanced <= self.cumulative_tsn:
             return
         self._forward_sent_at = now
-        limit = (self._context.config.max_packet_size - HEADER_SIZE - 8) // 4
-        skipped: dict[int, int] = {}
+        entry = 8 if self.interleaving else 4
+        limit = (self._context.packet_size - HEADER_SIZE - 8) // entry
+        skipped: dict[tuple[int, bool], int] = {}
         point = self.cumulative_tsn
         for sent in islice(self._sent, self._advanced - point):
             message = sent.message
-            if message.ordered:
-                if message.stream.id not in skipped and len(skipped) == limit:
+            if message.ordered or self.interleaving:
+                key = message.stream.id, message.ordered
+                if key not in skipped and len(skipped) == limit:
                     break
-                skipped[message.stream.id] = message.ssn
+                skipped[key] = message.ssn
             point += 1
-        writer.add(serialize_forward_tsn(point, skipped.items()))
+        if self.interleaving:
+            entries = [(stream, not ordered, mid) for (stream, ordered), mid in skipped.items()]
+            writer.add(serialize_i_forward_tsn(point, entries))
+        else:
+            writer.add(serialize_forward_tsn(point, ((stream, ssn) for (stream, _), ssn in skipped.items())))

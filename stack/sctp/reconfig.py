@@ -1,14 +1,15 @@
-"""Stream reconfiguration: resets of streams, answers to whatever else the peer asks (RFC 6525)."""
+"""Stream reconfiguration: resets of streams and of the association, more streams (RFC 6525)."""
 
 from typing import Final
 
 from ..core import ParseError
 from .context import MAX_STREAMS, RECONFIG_TIMER, Context
-from .events import OutgoingStreamsReset, StreamsReset
+from .events import OutgoingStreamsReset, StreamsAdded, StreamsReset
 from .handshake import Peer
 from .inbound import Inbound
 from .outbound import Outbound
 from .wire import (
+    ADD_INCOMING_STREAMS,
     ADD_OUTGOING_STREAMS,
     INCOMING_SSN_RESET,
     OUTGOING_SSN_RESET,
@@ -17,6 +18,7 @@ from .wire import (
     RESULT_IN_PROGRESS,
     RESULT_NOTHING_TO_DO,
     RESULT_PERFORMED,
+    SSN_TSN_RESET,
     ResetRequest,
     ResetResponse,
     parse_reconfig,
@@ -43,12 +45,14 @@ class Reconfig:
     """
 
     __slots__ = (
+        "_add",
         "_context",
         "_deferred",
         "_due",
         "_expected",
         "_inbound",
         "_last_result",
+        "_next_tsns",
         "_outbound",
         "_performed_late",
         "_request",
@@ -79,6 +83,8 @@ class Reconfig:
         self._deferred: ResetRequest | None = None
         self._performed_late: tuple[int, tuple[int, ...]] | None = None
         self._last_result: int | None = None
+        self._next_tsns: tuple[int, int] | None = None  # of the last answer to an SSN/TSN reset
+        self._add: dict[int, int] = {}  # how many streams to ask for, by kind of the request
 
     def reset(self, stream_ids: list[int]) -> None:
         """Reset outgoing streams as soon as all they were given has been acknowledged.
@@ -89,6 +95,33 @@ class Reconfig:
             self._outbound.scheduler.stream(stream_id).resetting = True
             self._wanted[stream_id] = None
 
+    @property
+    def asked(self) -> tuple[int, int]:
+        """Outgoing and incoming streams that were asked for and are not there yet."""
+        request = self._request
+        running = {request.kind: request.count} if request is not None else {}
+        return (
+            self._add.get(ADD_OUTGOING_STREAMS, 0) + running.get(ADD_OUTGOING_STREAMS, 0),
+            self._add.get(ADD_INCOMING_STREAMS, 0) + running.get(ADD_INCOMING_STREAMS, 0),
+        )
+
+    def add(self, outgoing: int, incoming: int) -> None:
+        """Ask for more streams.
+
+        Source: RFC 6525 section 5.1.5 and section 5.1.6.
+        """
+        for kind, count in ((ADD_OUTGOING_STREAMS, outgoing), (ADD_INCOMING_STREAMS, incoming)):
+            if count:
+                self._add[kind] = self._add.get(kind, 0) + count
+
+    def restart(self) -> None:
+        """The peer has restarted: every stream is as if reset, and nothing that was asked for will be answered."""
+        request = self._request
+        reset = tuple(request.streams) if request is not None and request.kind == OUTGOING_SSN_RESET else ()
+        reset += tuple(self._wanted)
+        if reset:
+            self._finish(reset, ok=True)
+
     # Sending
 
     def transmit(self, now: float) -> bytes | None:
@@ -98,6 +131,14 @@ class Reconfig:
         if self._wanted and not self._supported:
             self._finish(tuple(self._wanted), ok=False)
             self._wanted.clear()
+        if self._add and not self._supported:
+            self._add.clear()
+            self._added(ok=False)
+        if self._request is None and self._add:
+            kind, count = self._add.popitem()
+            self._request = ResetRequest(kind, self._sequence & _MASK, count=count)
+            self._sequence += 1
+            self._due = True
         if self._request is None and self._wanted:
             self._start_request()
         if not self._due or self._request is None:
@@ -131,7 +172,7 @@ class Reconfig:
         """
         if self._request is None:
             return False
-        if self._retrying:
+        if self._retrying and self._request.kind == OUTGOING_SSN_RESET:
             # Deviates: H2 repeats the same sequence number. libwebrtc answers a repeated number with the answer it gave
             # before, "in progress" for ever, and itself asks with a new number; every implementation takes a new one.
             self._retrying = False
@@ -154,15 +195,19 @@ class Reconfig:
         found = parse_reconfig(data, offset, end)
         if len(found) > MAX_PARAMETERS_PER_CHUNK:
             raise ParseError("bad-reconfig", f"{len(found)} parameters")
+        requests = [parameter for parameter in found if isinstance(parameter, ResetRequest)]
         answers: list[bytes] = []
         for parameter in found:
             if isinstance(parameter, ResetResponse):
                 self._receive_response(parameter)
             else:
                 result = self._receive_request(parameter)
-                answers.append(serialize_reset_response(ResetResponse(parameter.sequence, result)))
+                tsns = self._next_tsns if parameter.kind == SSN_TSN_RESET and result == RESULT_PERFORMED else None
+                answers.append(serialize_reset_response(ResetResponse(parameter.sequence, result, tsns)))
         if answers:
-            self._inbound.sack_now = True  # RFC 6525 section 5.2.1: helps the sender to see what is missing
+            # RFC 6525 section 5.2.1: a SACK helps the sender to see what is missing. After an SSN/TSN reset it would
+            # speak of TSNs that the peer does not know before it has read the answer.
+            self._inbound.sack_now = not any(parameter.kind == SSN_TSN_RESET for parameter in requests)
             self._context.queue(serialize_reconfig(answers))
 
     def _receive_response(self, response: ResetResponse) -> None:
@@ -175,7 +220,18 @@ class Reconfig:
         self._context.timers.cancel(RECONFIG_TIMER)
         self._request = None
         self._due = self._retrying = False
-        self._finish(request.streams, ok=response.result in {RESULT_PERFORMED, RESULT_NOTHING_TO_DO})
+        ok = response.result in {RESULT_PERFORMED, RESULT_NOTHING_TO_DO}
+        if request.kind == OUTGOING_SSN_RESET:
+            self._finish(request.streams, ok=ok)
+        elif request.kind == ADD_OUTGOING_STREAMS:  # section 5.2.7, H6
+            if ok:
+                self._outbound.streams = min(self._outbound.streams + request.count, MAX_STREAMS)
+            self._added(ok=ok)
+        elif not ok:  # if it agrees, the peer asks in turn for what it is to send on, and that is what counts
+            self._added(ok=False)
+
+    def _added(self, *, ok: bool) -> None:
+        self._context.events.append(StreamsAdded(self._outbound.streams, self._inbound.streams, ok))
 
     def _finish(self, stream_ids: tuple[int, ...], *, ok: bool) -> None:
         streams = self._outbound.scheduler.streams
@@ -183,7 +239,7 @@ class Reconfig:
             stream = streams[stream_id]
             stream.resetting = False
             if ok:
-                stream.next_ssn = 0
+                stream.next_ssn = stream.next_unordered = 0
         self._context.events.append(OutgoingStreamsReset(stream_ids, ok))
 
     def _receive_request(self, request: ResetRequest) -> int:
@@ -219,10 +275,28 @@ class Reconfig:
             return RESULT_PERFORMED if wanted else RESULT_NOTHING_TO_DO
         if request.kind == ADD_OUTGOING_STREAMS and self._inbound.streams + request.count <= MAX_STREAMS:
             self._inbound.streams += request.count
+            self._added(ok=True)
             return RESULT_PERFORMED
-        # Not implemented: SSN/TSN reset (section 5.2.4) and adding outgoing streams on request (section 5.2.6): WebRTC
-        # asks for neither, and all streams exist from the beginning (RFC 8831 section 6.2).
+        if request.kind == ADD_INCOMING_STREAMS:
+            if self._outbound.streams + self.asked[0] + request.count > MAX_STREAMS:
+                return RESULT_DENIED
+            self.add(request.count, 0)  # section 5.2.6: answered by a request of our own
+            return RESULT_PERFORMED
+        if request.kind == SSN_TSN_RESET:
+            return self._reset_association()
         return RESULT_DENIED
+
+    def _reset_association(self) -> int:
+        """Begin all sequence numbers anew, TSNs too.
+
+        Source: RFC 6525 section 5.2.4.
+        """
+        stream_ids = self._inbound.stream_ids
+        receiver_next = self._inbound.reset_tsns()
+        self._outbound.restart(self._outbound.next_tsn)
+        self._next_tsns = self._outbound.next_tsn & _MASK, receiver_next & _MASK
+        self._context.events.append(StreamsReset(stream_ids))
+        return RESULT_PERFORMED
 
     def _is_ahead(self, last_tsn: int) -> bool:
         return 0 < (last_tsn - self._inbound.cumulative_tsn & _MASK) < 0x80000000

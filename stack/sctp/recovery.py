@@ -29,18 +29,21 @@ class LossDetector:
         spurious: Called when it turns out that a chunk was judged lost and was only late.
 
     Attributes:
+        latest: Round trip of the newest packet, seconds.
+        measured_at: When that was measured.
         newest: Highest number of a packet known to have arrived, -1 for none.
         window: How long beyond a round trip packets were late, seconds; 0 while no reordering was seen.
 
     Source: RFC 8985 section 6.2; RFC 9002 section 6.1.
     """
 
-    __slots__ = ("_latest", "_rto", "_spurious", "newest", "window")
+    __slots__ = ("_rto", "_spurious", "latest", "measured_at", "newest", "window")
 
     def __init__(self, rto: RetransmissionTimeout, spurious: Callable[[], None]) -> None:
         self._rto = rto
         self._spurious = spurious
-        self._latest = 0.0  # round trip of the newest packet
+        self.latest = 0.0
+        self.measured_at = float("-inf")
         self.newest = -1
         self.window = 0.0
 
@@ -51,13 +54,15 @@ class LossDetector:
 
         Source: RFC 8985 section 6.2, step 2.
         """
-        if again and self._rto.srtt is not None and now - sent_at < TOO_SOON * self._rto.minimum_rtt:
+        too_soon = self._rto.srtt is not None and now - sent_at < TOO_SOON * self._rto.minimum_rtt
+        if again and too_soon:
             self._widen(2 * self.window)
             self._spurious()
         elif packet > self.newest:
             self.newest = packet
-            if not again:
-                self._latest = now - sent_at
+            if not (again or too_soon):  # what a SACK that was overtaken seemed to take back counts from then
+                self.latest = now - sent_at
+                self.measured_at = now
 
     def overtaken(self, sent_at: float, now: float, *, judged: bool) -> None:
         """Take that a first transmission arrived after one that was sent later; `judged` says it was held for lost."""
@@ -89,7 +94,7 @@ class LossDetector:
 
     def _round_trip(self) -> float:
         srtt = self._rto.srtt
-        return self._rto.rto if srtt is None else max(srtt, self._latest)
+        return self._rto.rto if srtt is None else max(srtt, self.latest)
 
     @property
     def probe_timeout(self) -> float | None:
@@ -107,13 +112,17 @@ class Pacer:
     Args:
         packet_size: User data of a full packet, bytes.
 
+    Attributes:
+        packet_size: The same, as it is now.
+        credit: Bytes that may leave now.
+
     Source: RFC 9002 section 7.7.
     """
 
-    __slots__ = ("_at", "_burst", "_packet_size", "_rate", "credit")
+    __slots__ = ("_at", "_burst", "_rate", "credit", "packet_size")
 
     def __init__(self, packet_size: int) -> None:
-        self._packet_size = packet_size
+        self.packet_size = packet_size
         self._burst = float(BURST_PACKETS * packet_size)
         self._rate = 0.0  # bytes per second
         self._at = float("-inf")
@@ -127,4 +136,4 @@ class Pacer:
 
     def deadline(self, now: float) -> float:
         """Return when there is credit again for some packets."""
-        return now + max((2 * self._packet_size - self.credit) / self._rate, GRANULARITY)
+        return now + max((2 * self.packet_size - self.credit) / self._rate, GRANULARITY)

@@ -37,6 +37,14 @@ class Shutdown:
         if context.state is State.ESTABLISHED:
             context.enter(State.SHUTDOWN_PENDING)
 
+    def forget(self) -> None:
+        """The peer has restarted: what it asked for and what we were doing is over; our own wish begins anew.
+
+        Source: RFC 9260 section 5.2.4, action A.
+        """
+        self.due = False
+        self._context.timers.cancel(T2)
+
     def receive(self, data: bytes, offset: int, end: int, now: float) -> None:
         """Process the value of a SHUTDOWN chunk.
 

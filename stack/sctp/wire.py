@@ -1,4 +1,4 @@
-"""Chunks, parameters and error causes on the wire (RFC 9260 section 3, RFC 3758 section 3, RFC 6525 section 3).
+"""Chunks, parameters and error causes on the wire (RFC 9260 section 3, RFC 3758, RFC 6525, RFC 8260, RFC 4820).
 
 DATA, SACK and packet headers are read and written in place by those who need them, with the structs of this module:
 they are the hot path. Everything that is seldom has a `parse_*` and a `serialize_*` function here.
@@ -12,7 +12,8 @@ from typing import Final
 from ..core import ParseError
 from ..core.crc32c import crc32c
 
-# Chunk types (RFC 9260 section 3.2, RFC 3758 section 3.2, RFC 6525 section 3.1).
+# Chunk types (RFC 9260 section 3.2, RFC 3758 section 3.2, RFC 6525 section 3.1, RFC 8260 section 2, RFC 4820
+# section 3).
 DATA: Final = 0
 INIT: Final = 1
 INIT_ACK: Final = 2
@@ -26,8 +27,11 @@ ERROR: Final = 9
 COOKIE_ECHO: Final = 10
 COOKIE_ACK: Final = 11
 SHUTDOWN_COMPLETE: Final = 14
+I_DATA: Final = 64
 RE_CONFIG: Final = 130
+PAD: Final = 132
 FORWARD_TSN: Final = 192
+I_FORWARD_TSN: Final = 194
 
 # Flags of DATA (RFC 9260 section 3.3.1), and of ABORT and SHUTDOWN COMPLETE (section 3.3.7).
 FLAG_END: Final = 0x01
@@ -76,13 +80,18 @@ RESULT_IN_PROGRESS: Final = 6
 # Error causes (RFC 9260 section 3.3.10).
 CAUSE_INVALID_STREAM: Final = 1
 CAUSE_STALE_COOKIE: Final = 3
+CAUSE_OUT_OF_RESOURCE: Final = 4
+CAUSE_COOKIE_WHILE_SHUTTING_DOWN: Final = 10
+CAUSE_RESTART: Final = 11
 CAUSE_UNRECOGNIZED_CHUNK: Final = 6
+CAUSE_UNRECOGNIZED_PARAMETERS: Final = 8
 CAUSE_NO_USER_DATA: Final = 9
 CAUSE_USER_ABORT: Final = 12
 CAUSE_PROTOCOL_VIOLATION: Final = 13
 
 HEADER_SIZE: Final = 12  # common header (RFC 9260 section 3.1)
 DATA_HEADER_SIZE: Final = 16  # RFC 9260 section 3.3.1
+I_DATA_HEADER_SIZE: Final = 20  # RFC 8260 section 2.1
 SACK_HEADER_SIZE: Final = 16  # RFC 9260 section 3.3.4
 MAX_PARAMETERS: Final = 64  # per chunk: browsers send five; more is an attempt to keep us busy
 
@@ -94,12 +103,15 @@ CHECKSUM = struct.Struct("<L")  # RFC 9260 appendix A: the CRC32c goes out least
 CHUNK = struct.Struct("!BBH")
 DATA_CHUNK = struct.Struct("!BBHLHHL")
 DATA_BODY = struct.Struct("!LHHL")
+I_DATA_CHUNK = struct.Struct("!BBHLHHLL")
+I_DATA_BODY = struct.Struct("!LHHLL")
 SACK_CHUNK = struct.Struct("!BBHLLHH")
 SACK_BODY = struct.Struct("!LLHH")
 _INIT_BODY = struct.Struct("!LLHHL")
 _TLV = struct.Struct("!HH")
 _U32 = struct.Struct("!L")
 _FORWARD_ENTRY = struct.Struct("!HH")
+_I_FORWARD_ENTRY = struct.Struct("!HHL")
 
 
 @dataclass(slots=True)
@@ -155,10 +167,17 @@ class ResetRequest:
 
 @dataclass(slots=True)
 class ResetResponse:
-    """A re-configuration response (RFC 6525 section 4.4)."""
+    """A re-configuration response (RFC 6525 section 4.4).
+
+    Attributes:
+        sequence: Of the request.
+        result: One of `RESULT_*`.
+        next_tsns: The next TSN of its sender and that of its receiver; only of an answer to an SSN/TSN reset.
+    """
 
     sequence: int
     result: int
+    next_tsns: tuple[int, int] | None = None
 
 
 def serialize_chunk(kind: int, flags: int, value: bytes = b"") -> bytes:
@@ -300,6 +319,29 @@ def serialize_forward_tsn(new_cumulative_tsn: int, skipped: Iterable[tuple[int, 
     return serialize_chunk(FORWARD_TSN, 0, _U32.pack(new_cumulative_tsn & 0xFFFFFFFF) + pairs)
 
 
+def parse_i_forward_tsn(data: bytes, offset: int, end: int) -> tuple[int, list[tuple[int, bool, int]]]:
+    """Parse the value of an I-FORWARD-TSN chunk: the new cumulative TSN and `(stream, unordered, mid)` of the skipped.
+
+    Source: RFC 8260 section 2.3.1.
+
+    Raises:
+        ParseError: `truncated`.
+    """
+    if end - offset < 4 or (end - offset - 4) % 8:
+        raise ParseError("truncated")
+    entries = [_I_FORWARD_ENTRY.unpack_from(data, at) for at in range(offset + 4, end, 8)]
+    return _U32.unpack_from(data, offset)[0], [(stream, bool(flags & 1), mid) for stream, flags, mid in entries]
+
+
+def serialize_i_forward_tsn(new_cumulative_tsn: int, skipped: Iterable[tuple[int, bool, int]]) -> bytes:
+    """Return a whole I-FORWARD-TSN chunk.
+
+    Source: RFC 8260 section 2.3.1.
+    """
+    entries = b"".join(_I_FORWARD_ENTRY.pack(stream, unordered, mid) for stream, unordered, mid in skipped)
+    return serialize_chunk(I_FORWARD_TSN, 0, _U32.pack(new_cumulative_tsn & 0xFFFFFFFF) + entries)
+
+
 def parse_reconfig(data: bytes, offset: int, end: int) -> list[ResetRequest | ResetResponse]:
     """Parse the value of a RE-CONFIG chunk.
 
@@ -323,7 +365,8 @@ def parse_reconfig(data: bytes, offset: int, end: int) -> list[ResetRequest | Re
         elif kind in {ADD_OUTGOING_STREAMS, ADD_INCOMING_STREAMS} and size >= 8:
             found.append(ResetRequest(kind, words[0], count=words[1] >> 16))
         elif kind == RECONFIG_RESPONSE and size >= 8:
-            found.append(ResetResponse(words[0], words[1]))
+            tsns = (words[2], _U32.unpack_from(data, start + 12)[0]) if size >= 16 else None
+            found.append(ResetResponse(words[0], words[1], tsns))
         elif kind in {OUTGOING_SSN_RESET, ADD_OUTGOING_STREAMS, ADD_INCOMING_STREAMS, RECONFIG_RESPONSE}:
             raise ParseError("truncated")
     return found
@@ -352,7 +395,8 @@ def serialize_reset_response(response: ResetResponse) -> bytes:
 
     Source: RFC 6525 section 4.4.
     """
-    return serialize_parameter(RECONFIG_RESPONSE, _U32.pack(response.sequence) + _U32.pack(response.result))
+    words = (response.sequence, response.result, *(response.next_tsns or ()))
+    return serialize_parameter(RECONFIG_RESPONSE, struct.pack(f"!{len(words)}L", *words))
 
 
 def serialize_reconfig(parts: Sequence[bytes]) -> bytes:
@@ -421,6 +465,11 @@ class PacketWriter:
         self.packets: list[bytes] = []
         self.zero_checksum = False
         self.set_tag(0)
+
+    def set_limit(self, limit: int) -> None:
+        """Make packets of at most `limit` bytes from the next one on."""
+        self.flush()
+        self._limit = self.room = limit - HEADER_SIZE
 
     def set_tag(self, tag: int) -> None:
         """Use verification tag `tag` from now on."""

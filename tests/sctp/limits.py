@@ -10,7 +10,7 @@ from stack.sctp import MAX_QUEUED_MESSAGES, MAX_SEND_BUFFER, Closed, State, wire
 from stack.sctp.context import MAX_CONTROL_CHUNKS
 from stack.sctp.handshake import MAX_COOKIE_SIZE, MAX_REPORTED_PARAMETERS
 from stack.sctp.inbound import ITEM_OVERHEAD, MAX_DUPLICATES, MAX_GAP_BLOCKS, MAX_TSN_AHEAD
-from stack.sctp.outbound import MAX_OUTSTANDING_CHUNKS
+from stack.sctp.outbound import MAX_BEGUN_SHARE, MAX_OUTSTANDING_CHUNKS
 from stack.sctp.reconfig import MAX_STREAMS_PER_REQUEST
 from stack.sctp.recovery import BURST_PACKETS
 
@@ -137,6 +137,25 @@ def answer_size():
     assert peer.a.dropped == {"answer-too-long": 1}
 
 
+def unfinished_messages():
+    init = wire.Init(TAG, 1_000_000, 100, 100, TSN, forward_tsn=True, extensions=b"\x40\xc2")
+    peer = RawPeer(init=init)
+    peer.a._inbound._limit = 10_000
+    for stream in range(30):
+        peer.send(peer.i_data(bytes(1000), stream=stream, flags=B))
+    assert peer.events() == [Closed(PeerError("sctp", "out-of-resource"))]
+
+
+def begun_messages():
+    init = wire.Init(TAG, 20_000, 100, 100, TSN, extensions=b"\x40")
+    peer = RawPeer(init=init)
+    for stream in range(4):
+        peer.a.send(stream, 51, bytes(6000), peer.now)
+    streams = [struct.unpack_from("!H", value, 4)[0] for kind, _, value in peer.chunks() if kind == wire.I_DATA]
+    assert 6000 < 20_000 // MAX_BEGUN_SHARE < 12_000
+    assert streams[:7] == [0] + [1] * 6  # the second would be too much with the first: it is not interrupted
+
+
 def streams():
     peer = RawPeer(streams=5)
     with pytest.raises(LocalError, match="no-such-stream"):
@@ -203,6 +222,8 @@ LIMITS = {
         duplicates,
         control_chunks,
         answer_size,
+        unfinished_messages,
+        begun_messages,
         streams,
         streams_per_request,
         parameters_of_reconfig,

@@ -2,7 +2,7 @@
 
 import struct
 
-from stack.sctp import Association, Config, Established, wire
+from stack.sctp import Association, Config, Established, Reno, wire
 from stack.testing import Link, seeded_random_bytes
 
 TAG = 0x11111111
@@ -15,11 +15,11 @@ def association(seed=1, **settings):
     return Association(random_bytes=seeded_random_bytes(seed), config=Config(**settings))
 
 
-def connected(conditions=None, *, seed=1, a=None, b=None, **options):
+def connected(conditions=None, *, seed=1, a=None, b=None, patience=30, **options):
     """A link whose two associations are up."""
     link = Link(association(seed, **(a or {})), association(seed + 1000, **(b or {})), conditions, seed=seed, **options)
     link.machines[0].associate(link.now)
-    assert link.run(lambda: all(m.state.value == "established" for m in link.machines), seconds=30)
+    assert link.run(lambda: all(m.state.value == "established" for m in link.machines), seconds=patience)
     link.drain()
     for events in link.events:
         assert [type(e) for e in events] == [Established]
@@ -31,7 +31,8 @@ class RawPeer:
     """Plays the other end of `self.a` chunk by chunk. `self.now` is the clock, `self.tsn` our next TSN."""
 
     def __init__(self, seed=1, *, connect=True, a_rwnd=1_000_000, streams=65535, init=None, **settings):
-        self.a = association(seed, **settings)
+        # Most traces are of RFC 9260 section 7.2, and every controller loses and backs off in its own way.
+        self.a = association(seed, **{"congestion": Reno, **settings})
         self.now = 10.0
         self.tsn = TSN
         self.peer_tag = 0
@@ -64,6 +65,16 @@ class RawPeer:
             number = TSN + tsn
         value = struct.pack("!LHHL", number & 0xFFFFFFFF, stream, ssn, ppid) + payload
         return wire.serialize_chunk(wire.DATA, flags, value)
+
+    def i_data(self, payload=b"x", *, stream=0, mid=0, fsn=0, flags=B | E, tsn=None, ppid=51):
+        """An I-DATA chunk with our next TSN, or with `tsn` relative to our first one."""
+        if tsn is None:
+            number, self.tsn = self.tsn, self.tsn + 1
+        else:
+            number = TSN + tsn
+        word = ppid if flags & B else fsn
+        value = struct.pack("!LHHLL", number & 0xFFFFFFFF, stream, 0, mid & 0xFFFFFFFF, word) + payload
+        return wire.serialize_chunk(wire.I_DATA, flags, value)
 
     def sack(self, sent, *, rwnd=1_000_000, gaps=(), duplicates=()):
         """A SACK of the first `sent` chunks of the association; gaps are offsets as on the wire."""

@@ -90,7 +90,7 @@ def test_cubic_carries_messages_over_a_lossy_link():
         link.machines[0].send(1, 53, bytes(16384), link.now)
     assert link.run(lambda: len(link.events[1]) == 60, seconds=120)
     assert type(link.machines[0]._outbound.congestion) is Cubic
-    assert Config().congestion is Reno
+    assert Config(congestion=Cubic).congestion is Cubic
 
 
 def test_cubic_uses_a_long_path_with_few_losses_better_than_reno():

@@ -36,14 +36,14 @@ def test_rfc9260_5_1_streams_are_the_minimum_of_both_wishes():
     assert link.events[1] == [Established(5, 10)]
 
 
-def test_rfc9260_3_3_2_init_announces_partial_reliability_and_reconfig():
+def test_rfc9260_3_3_2_init_announces_partial_reliability_reconfig_and_interleaving():
     a = association()
     a.associate(0)
     (packet,) = a.datagrams_to_send(0)
     ((kind, _, value),) = wire.chunks_of(packet)
     assert (kind, packet[4:8]) == (wire.INIT, bytes(4))  # section 8.5.1 A: verification tag 0
     init = wire.parse_init(value, 0, len(value))
-    assert (init.forward_tsn, init.extensions, init.a_rwnd) == (True, b"\x82\xc0", 4 * 1024 * 1024)
+    assert (init.forward_tsn, init.extensions, init.a_rwnd) == (True, b"\x82\xc0\x40\xc2", 4 * 1024 * 1024)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -80,8 +80,8 @@ def test_rfc9260_5_2_2_init_when_established_is_answered_with_a_new_tag_and_chan
     assert peer.messages() == [(0, b"still here")]
 
 
-def test_rfc9260_5_2_4_action_a_a_restarted_peer_ends_the_association():
-    peer = RawPeer()
+def test_rfc9260_5_2_4_action_a_a_restarted_peer_ends_the_association_if_that_is_wished():
+    peer = RawPeer(accept_restart=False)
     peer.init.initiate_tag = 0x22222222
     peer.raw(0, init_chunk(peer.init))
     ((_, _, value),) = peer.one_packet()

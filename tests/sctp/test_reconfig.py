@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from stack.core import LocalError
-from stack.sctp import MessageReceived, OutgoingStreamsReset, StreamsReset, wire
+from stack.sctp import MessageReceived, OutgoingStreamsReset, StreamsAdded, StreamsReset, wire
 from stack.testing import Conditions
 
 from .support import TSN, RawPeer, connected
@@ -147,14 +147,103 @@ def test_rfc6525_5_2_3_the_peer_asks_us_to_reset():
     assert request.streams == (4,)
 
 
-def test_rfc6525_5_2_4_and_5_2_5_and_5_2_6_other_requests_are_answered():
+def test_rfc6525_5_2_5_the_peer_adds_outgoing_streams():
     peer = RawPeer(streams=100)
-    assert ask(peer, wire.SSN_TSN_RESET) == wire.RESULT_DENIED
-    assert ask(peer, wire.ADD_INCOMING_STREAMS, 1, count=5) == wire.RESULT_DENIED
-    assert ask(peer, wire.ADD_OUTGOING_STREAMS, 2, count=5) == wire.RESULT_PERFORMED
+    assert ask(peer, wire.ADD_OUTGOING_STREAMS, count=5) == wire.RESULT_PERFORMED
+    assert peer.events() == [StreamsAdded(100, 105, ok=True)]
     peer.send(peer.data(b"x", stream=104))
     assert peer.messages() == [(104, b"x")]
-    assert ask(peer, wire.ADD_OUTGOING_STREAMS, 3, count=65535) == wire.RESULT_DENIED
+    assert ask(peer, wire.ADD_OUTGOING_STREAMS, 1, count=65535) == wire.RESULT_DENIED
+    assert ask(peer, wire.ADD_OUTGOING_STREAMS, 1, count=65535) == wire.RESULT_DENIED
+    assert peer.a._inbound.streams == 105
+
+
+def test_rfc6525_5_2_6_the_peer_asks_for_incoming_streams_and_gets_a_request():
+    peer = RawPeer(streams=100)
+    number = peer.tsn
+    request = wire.ResetRequest(wire.ADD_INCOMING_STREAMS, number, count=5)
+    peer.send(wire.serialize_reconfig([wire.serialize_reset_request(request)]))
+    chunks = [wire.parse_reconfig(value, 0, len(value)) for kind, _, value in peer.chunks() if kind == wire.RE_CONFIG]
+    ((answer,), (asked,)) = chunks
+    assert (answer.sequence, answer.result) == (number, wire.RESULT_PERFORMED)
+    assert (asked.kind, asked.count) == (wire.ADD_OUTGOING_STREAMS, 5)
+    respond(peer, asked.sequence, wire.RESULT_PERFORMED)
+    assert peer.events() == [StreamsAdded(105, 100, ok=True)]
+    peer.a.send(104, 51, b"x", peer.now)
+    assert ask(peer, wire.ADD_INCOMING_STREAMS, 1, count=65500) == wire.RESULT_DENIED
+
+
+def test_rfc6525_5_1_5_added_streams_are_used_after_the_answer():
+    link = connected(a={"outbound_streams": 4, "inbound_streams": 4}, b={"outbound_streams": 10})
+    a, b = link.machines
+    a.add_streams(link.now, outgoing=3, incoming=2)
+    with pytest.raises(LocalError, match="no-such-stream"):
+        a.send(4, 51, b"too early", link.now)
+    assert link.run(lambda: len(link.events[0]) == 2)
+    link.run(seconds=1)
+    assert link.events[0] == [StreamsAdded(4, 6, ok=True), StreamsAdded(7, 6, ok=True)]
+    assert (a.outbound_streams, b.outbound_streams) == (7, 6)
+    a.send(6, 51, b"x", link.now)
+    b.send(5, 51, b"y", link.now)
+    link.run(seconds=1)
+    assert [e.data for side in link.events for e in side if isinstance(e, MessageReceived)] == [b"y", b"x"]
+
+
+@pytest.mark.parametrize("kind", ["outgoing", "incoming"])
+def test_rfc6525_5_2_7_h3_a_refusal_changes_nothing(kind):
+    peer = RawPeer(streams=100)
+    peer.a.add_streams(peer.now, **{kind: 5})
+    (request,) = requests(peer.chunks())
+    respond(peer, request.sequence, wire.RESULT_DENIED)
+    assert peer.events() == [StreamsAdded(100, 100, ok=False)]
+
+
+def test_more_streams_than_there_are_cannot_be_asked_for():
+    peer = RawPeer(streams=100)
+    for wrong in ({"outgoing": 65436}, {"incoming": 65436}):
+        with pytest.raises(LocalError, match="too-many-streams"):
+            peer.a.add_streams(peer.now, **wrong)
+    with pytest.raises(LocalError, match="bad-argument"):
+        peer.a.add_streams(peer.now, outgoing=-1)
+    peer.a.add_streams(peer.now, outgoing=65435)
+    with pytest.raises(LocalError, match="too-many-streams"):
+        peer.a.add_streams(peer.now, outgoing=1)
+    with pytest.raises(LocalError, match="not-established"):
+        RawPeer(connect=False).a.add_streams(peer.now, outgoing=1)
+    assert [r.count for r in requests(peer.chunks())] == [65435]
+
+
+def test_a_peer_without_reconfig_gets_no_request_for_streams():
+    peer = RawPeer(init=wire.Init(0x11111111, 10**6, 10, 10, TSN))
+    peer.a.add_streams(peer.now, outgoing=1)
+    assert requests(peer.chunks()) == []
+    assert peer.events() == [StreamsAdded(10, 10, ok=False)]
+
+
+def test_rfc6525_5_2_4_ssn_and_tsn_reset():
+    peer = RawPeer()
+    peer.send(peer.data(b"0", stream=3))
+    peer.a.send(5, 51, b"before", peer.now)
+    peer.chunks()
+    peer.send(peer.sack(1))
+    assert peer.events() == [MessageReceived(3, 51, b"0")]
+    request = wire.serialize_reconfig([wire.serialize_reset_request(wire.ResetRequest(wire.SSN_TSN_RESET, TSN))])
+    answers = []
+    for _ in range(2):  # G6; a repeated one gets the same answer
+        peer.send(request)
+        answers += [v for kind, _, v in peer.chunks() if kind == wire.RE_CONFIG]
+    assert answers[0] == answers[1]
+    (answer,) = wire.parse_reconfig(answers[0], 0, len(answers[0]))
+    receiver_next = TSN + 1 + 2**31 & 0xFFFFFFFF  # G1
+    assert answer == wire.ResetResponse(TSN, wire.RESULT_PERFORMED, (peer.peer_tsn + 1 & 0xFFFFFFFF, receiver_next))
+    assert peer.events() == [StreamsReset((3,))]
+    peer.send(peer.data(b"old", stream=3, ssn=1, tsn=1))
+    assert peer.events() == []
+    peer.send(peer.data(b"new", stream=3, ssn=0, tsn=receiver_next - TSN))
+    assert peer.events() == [MessageReceived(3, 51, b"new")]
+    peer.a.send(5, 51, b"after", peer.now)
+    (value,) = [value for kind, _, value in peer.chunks() if kind == wire.DATA]
+    assert struct.unpack_from("!LHH", value) == (peer.peer_tsn + 1 & 0xFFFFFFFF, 5, 0)
 
 
 def test_a_peer_without_reconfig_refuses():

@@ -161,7 +161,7 @@ def test_a_link_that_reorders_causes_hardly_any_retransmission_once_it_is_known(
             learned = link.machines[0].stats.retransmits
     assert link.run(lambda: messages(link) == 120, seconds=300)
     stats = link.machines[0].stats
-    assert learned < 10
+    assert learned < 50  # of 280: a window full, once
     assert stats.retransmits - learned < 10  # of 1600 packets
     assert stats.timeouts == 0
 

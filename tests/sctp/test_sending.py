@@ -7,6 +7,7 @@ from stack.sctp import Closed, wire
 from stack.sctp.congestion import Reno
 from stack.sctp.gaps import subtract
 from stack.sctp.rto import RetransmissionTimeout
+from stack.testing import Conditions
 
 from .support import B, E, I, RawPeer, U, connected
 
@@ -480,3 +481,28 @@ def test_rfc9260_7_2_3_losses_halve_once_per_flight_and_timeouts_start_over():
     assert (reno.cwnd, reno.ssthresh, reno.in_recovery) == (1000, 4000, False)
     reno.on_idle(3)
     assert reno.cwnd == 1000
+
+
+def test_rfc9260_6_10_control_chunks_come_before_data_in_every_packet():
+    control = set()
+
+    def tamper(_sender, _index, data):
+        kinds = [kind for kind, _, _ in wire.chunks_of(data)]
+        is_data = [kind in {wire.DATA, wire.I_DATA} for kind in kinds]
+        assert is_data == sorted(is_data), kinds
+        if True in is_data:
+            control.update(kind for kind in kinds if kind not in {wire.DATA, wire.I_DATA})
+        return [data]
+
+    for seed in range(4):
+        settings = {"interleaving": seed % 2 == 0}
+        conditions = Conditions(delay=0.02, loss=0.1, jitter=0.01)
+        link = connected(conditions, seed=seed, tamper=tamper, a=settings)
+        for number in range(60):
+            for machine in link.machines:
+                machine.send(1, 51, bytes(3000), link.now, lifetime=0.1)
+                machine.send(2, 51, bytes(300), link.now, ordered=False, max_retransmits=0)
+                machine.send(3 + number, 51, b"x", link.now)
+                machine.reset_streams([3 + number], link.now)
+            link.run(seconds=0.05)
+    assert {wire.SACK, wire.RE_CONFIG, wire.FORWARD_TSN, wire.I_FORWARD_TSN} <= control
