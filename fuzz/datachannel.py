@@ -31,8 +31,10 @@ def check_endpoint(data: bytes) -> None:
         _step(end, action, stream_id, data[at + 3 : at + 3 + length], now)
         at += 3 + length
         now += 0.25
-        end.datagrams_to_send(now)
-        if end.datagrams_to_send(now):
+        announced = end.pending
+        if len(end.datagrams_to_send(now)) != announced:
+            raise AssertionError("pending is not what the drain returns")
+        if end.pending or end.datagrams_to_send(now):
             raise AssertionError("the second drain is not empty")
         while (event := end.next_event()) is not None:
             events.append(event)
@@ -59,8 +61,11 @@ def _step(end: Endpoint, action: int, stream_id: int, message: bytes, now: float
             end.close(now)
         case _:
             try:
-                end.open("x", negotiated=bool(action & 0x10), id=stream_id, now=now)
+                channel = end.open("x", negotiated=bool(action & 0x10), id=stream_id, now=now)
+                channel.latest = bool(action & 0x20)
                 end.send(end.channels[0], message, now)
+                if end.compose(channel, message).latest != channel.latest:
+                    raise AssertionError("a message is of another kind than its channel")
             except LocalError:
                 return
 

@@ -8,9 +8,11 @@ from ..peer import (
     OperationError,
     SdpSyntaxError,
 )
-from .data_channel import RTCDataChannel
+from .data_channel import RTCDataChannel, RTCError
 from .descriptions import (
+    RTCCertificate,
     RTCConfiguration,
+    RTCDtlsFingerprint,
     RTCIceCandidate,
     RTCIceCandidateError,
     RTCIceServer,
@@ -18,7 +20,16 @@ from .descriptions import (
 )
 from .interfaces import AddressPolicy
 from .peer_connection import RTCPeerConnection
-from .rtp import RTCRtpCapabilities, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .rtp import (
+    RTCRtpCapabilities,
+    RTCRtpCodecCapability,
+    RTCRtpEncodingParameters,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpSendParameters,
+    RTCRtpTransceiver,
+)
+from .stats import RTCStatsReport
 from .tracks import (
     EncodedFrame,
     EncodedMediaTrack,
@@ -40,18 +51,24 @@ __all__ = [
     "MediaStreamTrack",
     "NotSupportedError",
     "OperationError",
+    "RTCCertificate",
     "RTCConfiguration",
     "RTCDataChannel",
+    "RTCDtlsFingerprint",
+    "RTCError",
     "RTCIceCandidate",
     "RTCIceCandidateError",
     "RTCIceServer",
     "RTCPeerConnection",
     "RTCRtpCapabilities",
     "RTCRtpCodecCapability",
+    "RTCRtpEncodingParameters",
     "RTCRtpReceiver",
+    "RTCRtpSendParameters",
     "RTCRtpSender",
     "RTCRtpTransceiver",
     "RTCSessionDescription",
+    "RTCStatsReport",
     "RemoteStreamTrack",
     "SdpSyntaxError",
 ]

@@ -1,9 +1,12 @@
 """W3C dictionaries of the API: descriptions, candidates, configuration."""
 
+import os
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from .. import sdp
+from .. import dtls, sdp
 from ..core import ParseError
 from ..peer import SdpSyntaxError
 from .interfaces import DEFAULT_POLICY, AddressPolicy
@@ -108,12 +111,65 @@ class RTCIceServer:
     credential: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class RTCDtlsFingerprint:
+    """The hash of a certificate (W3C RTCDtlsFingerprint).
+
+    Args:
+        algorithm: For example `sha-256`.
+        value: In hexadecimal with colons.
+    """
+
+    algorithm: str
+    value: str
+
+
+class RTCCertificate:
+    """A DTLS certificate that several connections may use (W3C RTCCertificate).
+
+    Args:
+        certificate: Made by `generate`, or `dtls.Certificate.from_pem` for one of your own.
+    """
+
+    def __init__(self, certificate: dtls.Certificate) -> None:
+        self.certificate = certificate
+
+    @classmethod
+    def generate(cls, *, days: int = 30) -> "RTCCertificate":
+        """Make a self-signed one with an ECDSA key on P-256.
+
+        Args:
+            days: For how long it is valid.
+        """
+        return cls(dtls.Certificate.generate(os.urandom, now_unix=time.time(), days=days))
+
+    generateCertificate = generate
+
+    @property
+    def expires(self) -> datetime:
+        """When its validity ends."""
+        return datetime.fromtimestamp(self.certificate.expires, tz=UTC)
+
+    def getFingerprints(self) -> list[RTCDtlsFingerprint]:
+        """Return its fingerprints (RFC 8122 section 5)."""
+        prints = [self.certificate.fingerprint(algorithm) for algorithm in ("sha-256", "sha-384", "sha-512")]
+        return [RTCDtlsFingerprint(found.algorithm, found.value) for found in prints]
+
+
 @dataclass(slots=True)
 class RTCConfiguration:
     """Configuration of a connection.
 
     Args:
         iceServers: STUN and TURN servers; none by default.
+        bundlePolicy: `balanced`, `max-compat` or `max-bundle`: there is one transport whatever it says, see
+            `stack.peer.Configuration`.
+        rtcpMuxPolicy: `require`, the only one that there is (W3C).
+        iceCandidatePoolSize: Taken and not used: candidates are found in the first turn of the loop.
+        certificates: Ours for DTLS, the first one that has not expired; one of the process's by default.
+        bitrates: Ours: smallest, first and largest bit/s of all media that we send.
+        keyLog: Ours: a file to which the secrets of DTLS go, as SSLKEYLOGFILE has them, so that Wireshark can decrypt a
+            capture. The environment variable does the same for all connections.
         iceTransportPolicy: `all`, or `relay` to be reached through TURN servers only (W3C).
         playoutDelay: Ours, not W3C's: smallest and largest playout delay to ask of whoever receives our video,
             seconds. (0, 0) makes a browser show each frame at once; None leaves it to the receiver.
@@ -128,6 +184,12 @@ class RTCConfiguration:
     """
 
     iceServers: list[RTCIceServer] = field(default_factory=list)
+    bundlePolicy: Literal["balanced", "max-compat", "max-bundle"] = "balanced"
+    rtcpMuxPolicy: Literal["require"] = "require"
+    iceCandidatePoolSize: int = 0
+    certificates: list[RTCCertificate] = field(default_factory=list)
+    bitrates: tuple[int, int, int] | None = None
+    keyLog: str | os.PathLike[str] | None = None
     iceTransportPolicy: Literal["all", "relay"] = "all"
     playoutDelay: tuple[float, float] | None = None
     addresses: AddressPolicy = DEFAULT_POLICY
@@ -139,6 +201,10 @@ class RTCConfiguration:
     def __post_init__(self) -> None:
         if self.iceTransportPolicy not in {"all", "relay"}:
             raise ValueError(f"iceTransportPolicy must be 'all' or 'relay', not {self.iceTransportPolicy!r}")
+        if self.bundlePolicy not in {"balanced", "max-compat", "max-bundle"}:
+            raise ValueError(f"bundlePolicy is balanced, max-compat or max-bundle, not {self.bundlePolicy!r}")
+        if self.rtcpMuxPolicy != "require":
+            raise ValueError("rtcpMuxPolicy is 'require': RTP and RTCP share a port (RFC 8829 section 4.1.1)")
 
 
 @dataclass(slots=True)

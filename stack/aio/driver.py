@@ -24,7 +24,7 @@ class Driver:
         machine: What to run.
         configuration: Servers, and which addresses may be used.
         report: Called with each event.
-        after_events: Called after a round of events; returns whether it did something that may need another round.
+        after_events: Called when something may have left; returns whether it did what may need another round.
         report_error: Called with an exception of one of our tasks.
     """
 
@@ -73,9 +73,7 @@ class Driver:
     # -- the pump ----------------------------------------------------------------------------------------------
 
     def _on_batch(self, batch: list[Datagram]) -> None:
-        now, receive = self.now(), self._machine.receive_datagram
-        for datagram in batch:
-            receive(datagram, now)
+        self._machine.receive_batch(batch, self.now())
         self.flush()
 
     def _on_timer(self) -> None:
@@ -103,12 +101,13 @@ class Driver:
         machine, busy = self._machine, False
         try:
             machine.poll(self.now())
-            self._dispatch()  # first, so that an answer leaves in the same packet as the acknowledgement
+            self._report_events()  # first, so that an answer leaves in the same packet as the acknowledgement
             for _ in range(MAX_ROUNDS):
                 datagrams = machine.datagrams_to_send(self.now())
                 if datagrams:
                     self.network.send(datagrams)
-                busy = self._dispatch()
+                busy = self._report_events()
+                busy = self._after_events() or busy
                 if not busy:
                     break
         finally:
@@ -117,13 +116,13 @@ class Driver:
             self.schedule_flush()
         self._arm()
 
-    def _dispatch(self) -> bool:
+    def _report_events(self) -> bool:
         """Report all events; return whether there were any."""
         busy = False
         while (event := self._machine.next_event()) is not None:
             busy = True
             self._report(event)
-        return self._after_events() or busy
+        return busy
 
     def _arm(self) -> None:
         """Keep one timer handle; move it only when the deadline comes nearer (a late one just finds nothing due)."""

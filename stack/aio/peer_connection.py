@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .. import datachannel, dtls, ice, turn
-from ..peer import Codec, InvalidAccessError, InvalidStateError, PeerConnection, Transceiver, events
+from ..peer import Codec, Encoding, InvalidAccessError, InvalidStateError, PeerConnection, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
 from ..peer.relays import RelayLost, RelayMoved
 from ..peer.signaling import Description
-from .data_channel import RTCDataChannel
+from .data_channel import PRIORITIES, RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .driver import Driver
 from .events import EventTarget
 from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .stats import RTCStatsReport, select
 from .tracks import EncodedFrame, MediaStreamTrack
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class RTCPeerConnection(EventTarget):
         super().__init__()
         self._configuration = configuration or RTCConfiguration()
         self._machine = PeerConnection(
-            certificate=_shared_certificate(int(time.time() // 86400)),
+            certificate=self._certificate(),
             random_bytes=os.urandom,
             configuration=self._settings(machine),
         )
@@ -79,6 +80,9 @@ class RTCPeerConnection(EventTarget):
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
         self._gathered = asyncio.Event()
+        self._held: list[Callable[[], object]] | None = (
+            None  # events that come after what `setLocalDescription` returns
+        )
         self._handlers: dict[type, Callable[[Any], object]] = {
             datachannel.MessageReceived: self._on_message,
             datachannel.ChannelAnnounced: self._on_channel_announced,
@@ -86,7 +90,7 @@ class RTCPeerConnection(EventTarget):
             datachannel.ChannelClosing: self._on_channel_closing,
             datachannel.ChannelClosed: self._on_channel_closed,
             events.SignalingStateChanged: lambda _: self.dispatch("signalingstatechange"),
-            events.IceGatheringStateChanged: lambda _: self.dispatch("icegatheringstatechange"),
+            events.IceGatheringStateChanged: lambda _: self._later(lambda: self.dispatch("icegatheringstatechange")),
             events.IceConnectionStateChanged: lambda _: self.dispatch("iceconnectionstatechange"),
             events.NegotiationNeeded: self._on_negotiation_needed,
             events.ConnectionStateChanged: self._on_connection_state,
@@ -106,12 +110,29 @@ class RTCPeerConnection(EventTarget):
         }
         self.error: str | None = None
 
+    def _certificate(self) -> dtls.Certificate:
+        given, now = self._configuration.certificates, time.time()
+        if not given:
+            return _shared_certificate(int(now // 86400))
+        for certificate in given:
+            if certificate.certificate.expires > now:
+                return certificate.certificate
+        raise InvalidAccessError("every certificate of the configuration has expired")  # W3C section 4.4.1.1
+
     def _settings(self, machine: MachineConfiguration | None) -> MachineConfiguration:
         ours = self._configuration
         settings = machine or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=ours.playoutDelay)
+        changes: dict[str, Any] = {}
+        if machine is None:
+            changes["bundle_policy"] = ours.bundlePolicy
         if ours.iceTransportPolicy == "relay":
-            settings = dataclasses.replace(settings, ice_transport_policy="relay")
-        return settings
+            changes["ice_transport_policy"] = "relay"
+        if ours.bitrates is not None:
+            changes["bitrates"] = ours.bitrates
+        key_log = ours.keyLog or os.environ.get("SSLKEYLOGFILE")
+        if key_log and settings.keylog is None:
+            changes["keylog"] = key_log_writer(key_log)
+        return dataclasses.replace(settings, **changes)
 
     # -- W3C attributes ----------------------------------------------------------------------------------------
 
@@ -182,8 +203,29 @@ class RTCPeerConnection(EventTarget):
         protocol: str = "",
         negotiated: bool = False,
         id: int | None = None,
+        priority: str = "low",
+        latest: bool = False,
     ) -> RTCDataChannel:
-        """Open a data channel (W3C createDataChannel)."""
+        """Open a data channel (W3C createDataChannel).
+
+        Args:
+            label: Name, up to 65535 bytes of UTF-8.
+            ordered: Whether messages come in order.
+            maxPacketLifeTime: For how many milliseconds a message is tried; not together with `maxRetransmits`.
+            maxRetransmits: How often a message is sent again at the most.
+            protocol: Subprotocol, up to 65535 bytes of UTF-8.
+            negotiated: Whether the peer opens the same channel by itself; then `id` is needed.
+            id: Stream, 0..65534; of no meaning unless `negotiated`.
+            priority: Weight among the channels: `very-low`, `low`, `medium` or `high` (W3C webrtc-priority).
+            latest: Ours: whether a message replaces what has not left yet, see `RTCDataChannel.latest`.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            TypeError: An argument is out of range, or both limits are set.
+            OperationError: The id is used, no id is left, or there are too many channels.
+        """
+        if priority not in PRIORITIES:
+            raise TypeError(f"priority must be one of {', '.join(PRIORITIES)}, not {priority!r}")
         channel = self._machine.create_data_channel(
             label,
             self._driver.now(),
@@ -193,7 +235,9 @@ class RTCPeerConnection(EventTarget):
             max_packet_life_time=maxPacketLifeTime,
             negotiated=negotiated,
             channel_id=id,
+            priority=PRIORITIES[priority],
         )
+        channel.latest = latest
         self._driver.schedule_flush()
         return self._wrap_channel(channel)
 
@@ -266,6 +310,7 @@ class RTCPeerConnection(EventTarget):
         if self._machine.wants_sockets:
             self._gathered.clear()
             self._driver.gather()
+        self._hold()
         self._driver.flush()
         if not self.listeners("icecandidate") and self.iceGatheringState == "gathering":
             try:
@@ -288,11 +333,31 @@ class RTCPeerConnection(EventTarget):
         self._machine.restart_ice()
         self._driver.schedule_flush()
 
+    async def getStats(self, selector: MediaStreamTrack | None = None) -> RTCStatsReport:
+        """Return W3C's statistics by their ids (webrtc-stats); those of one track only with a selector."""
+        report = self.statistics()
+        if selector is None:
+            return RTCStatsReport(report)
+        for transceiver in self._transceivers.values():
+            if transceiver.sender.track is selector:
+                return select(report, transceiver.machine, sending=True)
+            if transceiver.receiver.track is selector:
+                return select(report, transceiver.machine, sending=False)
+        raise InvalidAccessError("this track is neither sent nor received here")
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """What `getStats` returns, at once."""
+        return self._machine.statistics(time.time() * 1000)
+
     def iceReport(self) -> ice.Statistics:
         """Return all candidates and pairs with their history; `stack.ice.explain` puts it into words."""
         report = self._machine.transport.ice.statistics()
         report.turn_servers = self._driver.network.turn_servers
         return report
+
+    def explain(self, *, colour: bool = False) -> str:
+        """Return in plain words why this is not connected, or how it is: print it when in doubt."""
+        return self._machine.explain(colour=colour)
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None = None) -> None:
         """Take a trickled candidate; None ends them."""
@@ -378,9 +443,30 @@ class RTCPeerConnection(EventTarget):
         found = event.candidate
         if found is None:
             self._gathered.set()
-            self.dispatch("icecandidate", None)
+            self._later(lambda: self.dispatch("icecandidate", None))
             return
-        self.dispatch("icecandidate", RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag))
+        candidate = RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag)
+        self._later(lambda: self.dispatch("icecandidate", candidate))
+
+    def _hold(self) -> None:
+        """Keep what gathering finds until this turn of the loop is over.
+
+        W3C has candidates after `setLocalDescription` is done, so that whoever awaits it signals the description first.
+        """
+        if self._held is None and self.listeners("icecandidate"):
+            self._held = []
+            asyncio.get_running_loop().call_soon(self._release)
+
+    def _later(self, report: Callable[[], object]) -> None:
+        if self._held is None:
+            report()
+        else:
+            self._held.append(report)
+
+    def _release(self) -> None:
+        held, self._held = self._held or [], None
+        for report in held:
+            report()
 
     def _on_relay_lost(self, event: RelayLost) -> None:
         if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
@@ -484,6 +570,11 @@ class RTCPeerConnection(EventTarget):
         self._machine.set_direction(transceiver, direction)
         self._driver.schedule_flush()
 
+    def set_encoding(self, transceiver: Transceiver, encoding: Encoding) -> None:
+        """Change how a transceiver sends."""
+        self._machine.set_encoding(transceiver, encoding)
+        self._driver.schedule_flush()
+
     def stop_transceiver(self, transceiver: Transceiver) -> None:
         """End a transceiver with the next negotiation."""
         self._machine.stop_transceiver(transceiver)
@@ -506,6 +597,20 @@ class RTCPeerConnection(EventTarget):
         if wrapper is None:
             wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
         return wrapper
+
+
+def key_log_writer(path: str | os.PathLike[str]) -> Callable[[str], None]:
+    """Return what appends lines to a file that others may write too, readable by its owner only."""
+
+    def write(line: str) -> None:
+        # One write each, so that the lines of several processes do not mix; the file is not kept open for it.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+        finally:
+            os.close(descriptor)
+
+    return write
 
 
 def ntp_offset() -> float:

@@ -15,6 +15,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from ..core import Address, Datagram
 
@@ -41,10 +42,16 @@ MAX_QUEUED: Final = 2048
 MAX_KNOWN_ADDRESSES: Final = 1024
 """Remote addresses whose converted form is remembered."""
 
+MAX_DATAGRAM: Final = 65536
+"""Bytes that one read may bring: a datagram, or a run of them that the kernel has joined."""
+
 SOCKET_BUFFER: Final = 4 * 1024 * 1024  # asked for; the kernel gives what its limits allow
 
 _SEGMENT_SIZE: Final = struct.Struct("H")
 _GRO_SIZE: Final = struct.Struct("i")
+_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray] = WeakKeyDictionary()
+"""One for all sockets of a loop, since no two of them read at a time: it would be most of an idle connection."""
+
 _ANCILLARY: Final = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -96,7 +103,9 @@ class UdpSocket:
         self.address = Address(*self._socket.getsockname()[:2])
         self._gro = self._enable(UDP_GRO, 1)
         self._gso = self._enable(UDP_SEGMENT, 0)
-        self._buffer = bytearray(65536)
+        if loop not in _buffers:
+            _buffers[loop] = bytearray(MAX_DATAGRAM)
+        self._buffer = _buffers[loop]
         self._view = memoryview(self._buffer)
         self._known: dict[Any, Address] = {}
         self._waiting: deque[tuple[Address, bytes]] = deque()
@@ -124,7 +133,7 @@ class UdpSocket:
 
     def _on_readable(self) -> None:
         batch: list[Datagram] = []
-        receive, buffers = self._socket.recvmsg_into, [self._buffer]
+        receive, buffers = self._socket.recvmsg_into, (self._buffer,)
         space = _ANCILLARY if self._gro else 0
         for _ in range(MAX_READS):
             try:

@@ -25,7 +25,7 @@ from .endpoint import (
     MAX_PENDING_RESETS,
     Endpoint,
 )
-from .wire import Ack, Open, parse, serialize
+from .wire import Ack, ArgumentError, Open, parse, serialize
 
 __all__ = [
     "CLOSE_TIMEOUT",
@@ -35,6 +35,7 @@ __all__ = [
     "MAX_PENDING_MESSAGES",
     "MAX_PENDING_RESETS",
     "Ack",
+    "ArgumentError",
     "Channel",
     "ChannelAnnounced",
     "ChannelClosed",

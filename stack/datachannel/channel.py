@@ -20,6 +20,7 @@ class Message:
         max_retransmits: Retransmissions at most; None for no limit.
         max_packet_life_time: Milliseconds after which it may be given up; None for no limit.
         priority: Weight among the streams (RFC 8831 section 6.4).
+        latest: Whether it replaces the user messages of its stream that have not begun to leave.
     """
 
     stream_id: int
@@ -29,10 +30,11 @@ class Message:
     max_retransmits: int | None = None
     max_packet_life_time: float | None = None
     priority: int = 256
+    latest: bool = False
 
 
 class Channel:
-    """A data channel. Made by `Endpoint.open` or announced by the peer; read it, never write to it.
+    """A data channel. Made by `Endpoint.open` or announced by the peer; read it, write to nothing but `latest`.
 
     Attributes:
         id: Stream identifier; None until the DTLS role is known, for a channel opened in band.
@@ -47,16 +49,24 @@ class Channel:
         awaits_ack: Whether the peer has yet to answer our DATA_CHANNEL_OPEN.
         send_ordered: Whether messages are sent in order for now; an unordered channel does so until it is answered.
         reset_by_peer: Whether the peer has reset its stream.
-        error: Why the channel is closing, unless it does so in the orderly way.
+        error: Why the channel is closing or closed, unless that is in the orderly way.
+        latest: Whether a message replaces those before it that have not begun to leave.
+        messages_sent: How many were handed to the association; bytes_sent is their payload, octets.
+        messages_received: How many came; bytes_received is their payload, octets.
     """
 
     __slots__ = (
         "awaits_ack",
+        "bytes_received",
+        "bytes_sent",
         "error",
         "id",
         "label",
+        "latest",
         "max_packet_life_time",
         "max_retransmits",
+        "messages_received",
+        "messages_sent",
         "negotiated",
         "ordered",
         "priority",
@@ -91,6 +101,8 @@ class Channel:
         self.send_ordered = ordered
         self.reset_by_peer = False
         self.error: PeerError | None = None
+        self.latest = False
+        self.messages_sent = self.bytes_sent = self.messages_received = self.bytes_received = 0
 
     def __repr__(self) -> str:
         return f"Channel(id={self.id}, label={self.label!r}, state={self.state!r})"

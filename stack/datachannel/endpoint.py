@@ -24,6 +24,7 @@ from .wire import (
     STRING_EMPTY,
     STRING_PARTIAL,
     Ack,
+    ArgumentError,
     Open,
     parse,
     serialize,
@@ -85,6 +86,11 @@ class Endpoint(Machine[Message, Message, Event]):
     def channels(self) -> tuple[Channel, ...]:
         """All channels that are not closed."""
         return (*self._channels.values(), *self._without_id)
+
+    @property
+    def pending(self) -> int:
+        """How many messages the next drain returns."""
+        return len(self._outbox)
 
     @property
     def max_message_size(self) -> int:
@@ -205,8 +211,8 @@ class Endpoint(Machine[Message, Message, Event]):
             now: Seconds.
 
         Raises:
-            LocalError: If an argument is out of range, both limits are set, the id is used, no id is left, or the
-                endpoint closes.
+            ArgumentError: If an argument is out of range, or both limits are set.
+            LocalError: If the id is used, no id is left, there are too many channels, or the endpoint closes.
         """
         if self._closing or self._closed:
             raise LocalError("the endpoint is closed")
@@ -250,6 +256,23 @@ class Endpoint(Machine[Message, Message, Event]):
             LocalError: If the channel is not open, the message is larger than the peer takes, or too much was sent
                 since the last drain.
         """
+        message = self.compose(channel, data)
+        if len(self._outbox) >= MAX_PENDING_MESSAGES or self._pending_bytes >= MAX_PENDING_BYTES:
+            raise LocalError("too much was sent since the last drain")
+        self._clamp(now)
+        self._pending_bytes += len(message.data) if data else 0
+        self._outbox.append(message)
+
+    def compose(self, channel: Channel, data: bytes | str) -> Message:
+        """Return what `send` would queue, for a holder that hands it to the association at once, in order.
+
+        Args:
+            channel: A channel that is open.
+            data: A string, or bytes; either may be empty.
+
+        Raises:
+            LocalError: If the channel is not open, or the message is larger than the peer takes.
+        """
         channel_id = channel.id
         if channel_id is None or channel.state != "open" or self._channels.get(channel_id) is not channel:
             raise LocalError(f"{channel!r} is not open here")
@@ -260,23 +283,17 @@ class Endpoint(Machine[Message, Message, Event]):
         size = len(payload)
         if size > self._max_message_size:
             raise LocalError(f"the message has {size} bytes, the peer takes {self._max_message_size}")
-        outbox = self._outbox
-        if len(outbox) >= MAX_PENDING_MESSAGES or self._pending_bytes >= MAX_PENDING_BYTES:
-            raise LocalError("too much was sent since the last drain")
         if not size:
             payload, ppid = _ONE_ZERO, empty
-        self._clamp(now)
-        self._pending_bytes += size
-        outbox.append(
-            Message(
-                channel_id,
-                ppid,
-                payload,
-                channel.send_ordered,
-                channel.max_retransmits,
-                channel.max_packet_life_time,
-                channel.priority,
-            )
+        return Message(
+            channel_id,
+            ppid,
+            payload,
+            channel.send_ordered,
+            channel.max_retransmits,
+            channel.max_packet_life_time,
+            channel.priority,
+            channel.latest,
         )
 
     def close_channel(self, channel: Channel, now: float) -> None:
@@ -327,6 +344,8 @@ class Endpoint(Machine[Message, Message, Event]):
             return
         if channel.awaits_ack:
             self._acknowledge(channel)
+        channel.messages_received += 1
+        channel.bytes_received += len(data) if content else 0
         self._events.append(MessageReceived(channel, content))
 
     def handle_timer(self, now: float) -> None:
@@ -366,9 +385,9 @@ class Endpoint(Machine[Message, Message, Event]):
 
     def _check_negotiated_id(self, channel_id: int | None) -> None:
         if channel_id is None:
-            raise LocalError("a negotiated channel needs an id")
+            raise ArgumentError("a negotiated channel needs an id")
         if not 0 <= channel_id < self._streams:
-            raise LocalError(f"the id must be 0..{self._streams - 1}, not {channel_id}")
+            raise ArgumentError(f"the id must be 0..{self._streams - 1}, not {channel_id}")
         if channel_id in self._channels or channel_id in self._resetting:
             raise LocalError(f"id {channel_id} is used")
 
@@ -484,6 +503,7 @@ class Endpoint(Machine[Message, Message, Event]):
 
     def _finish(self, channel: Channel, error: PeerError | None) -> None:
         channel.state = "closed"
+        channel.error = error
         if channel in self._without_id:
             self._without_id.remove(channel)
         elif channel.id is not None and self._channels.get(channel.id) is channel:

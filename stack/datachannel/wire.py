@@ -34,6 +34,10 @@ _pack_open, _unpack_open = _OPEN.pack, _OPEN.unpack_from
 _ACK_BYTES = bytes((DATA_CHANNEL_ACK,))
 
 
+class ArgumentError(LocalError, TypeError):
+    """No channel can have this label, id or limit; a TypeError because that is what W3C calls it."""
+
+
 @dataclass(slots=True)
 class Open:
     """DATA_CHANNEL_OPEN (RFC 8832 section 5.1).
@@ -109,23 +113,23 @@ def serialize(message: Open | Ack) -> bytes:
     """Serialize a DCEP message.
 
     Raises:
-        LocalError: If a field does not fit, or both limits of reliability are set.
+        ArgumentError: If a field does not fit, or both limits of reliability are set.
     """
     if isinstance(message, Ack):
         return _ACK_BYTES
     label = _encode("label", message.label)
     protocol = _encode("protocol", message.protocol)
     if message.max_retransmits is not None and message.max_packet_life_time is not None:
-        raise LocalError("set max_retransmits or max_packet_life_time, not both")
+        raise ArgumentError("set max_retransmits or max_packet_life_time, not both")
     kind, parameter = DATA_CHANNEL_RELIABLE, 0
     if message.max_retransmits is not None:
         kind, parameter = DATA_CHANNEL_PARTIAL_RELIABLE_REXMIT, message.max_retransmits
     elif message.max_packet_life_time is not None:
         kind, parameter = DATA_CHANNEL_PARTIAL_RELIABLE_TIMED, message.max_packet_life_time
     if not 0 <= parameter <= MAX_RELIABILITY_PARAMETER:
-        raise LocalError(f"a limit of reliability must be 0..{MAX_RELIABILITY_PARAMETER}, not {parameter}")
+        raise ArgumentError(f"a limit of reliability must be 0..{MAX_RELIABILITY_PARAMETER}, not {parameter}")
     if not 0 <= message.priority <= MAX_PRIORITY:
-        raise LocalError(f"priority must be 0..{MAX_PRIORITY}, not {message.priority}")
+        raise ArgumentError(f"priority must be 0..{MAX_PRIORITY}, not {message.priority}")
     if not message.ordered:
         kind |= UNORDERED
     header = _pack_open(DATA_CHANNEL_OPEN, kind, message.priority, parameter, len(label), len(protocol))
@@ -136,7 +140,7 @@ def _encode(name: str, text: str) -> bytes:
     try:
         data = text.encode()
     except UnicodeEncodeError:
-        raise LocalError(f"the {name} holds a lone surrogate and has no UTF-8 form") from None
+        raise ArgumentError(f"the {name} holds a lone surrogate and has no UTF-8 form") from None
     if len(data) > MAX_TEXT_LENGTH:
-        raise LocalError(f"the {name} has {len(data)} bytes in UTF-8, {MAX_TEXT_LENGTH} is the limit")
+        raise ArgumentError(f"the {name} has {len(data)} bytes in UTF-8, {MAX_TEXT_LENGTH} is the limit")
     return data

@@ -30,7 +30,7 @@ from .events import (
     TransceiverStopped,
 )
 from .signaling import Description
-from .transceiver import Transceiver
+from .transceiver import Encoding, Transceiver
 
 __all__ = [
     "CODECS",
@@ -39,6 +39,7 @@ __all__ = [
     "Configuration",
     "ConnectionStateChanged",
     "Description",
+    "Encoding",
     "Event",
     "IceCandidateGathered",
     "IceConnectionStateChanged",

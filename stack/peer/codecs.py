@@ -147,12 +147,6 @@ def offered(preferences: Iterable[Codec]) -> list[NegotiatedCodec]:
     ]
 
 
-def without_transport_cc(item: NegotiatedCodec) -> NegotiatedCodec:
-    """Return the format without transport-wide feedback."""
-    feedback = tuple(fb for fb in item.codec.feedback if fb != "transport-cc")
-    return dataclasses.replace(item, codec=dataclasses.replace(item.codec, feedback=feedback))
-
-
 def describe(codecs: Iterable[NegotiatedCodec]) -> list[sdp.Codec]:
     """Turn formats into the lines of a description."""
     lines = []

@@ -32,6 +32,9 @@ class Configuration:
             address of ours (W3C RTCIceTransportPolicy).
         bundle_policy: W3C's RTCBundlePolicy. There is one transport whatever it says; with `max-bundle` the sections of
             our first offer after the first one say so, and a peer without BUNDLE refuses them at once.
+        bitrates: Smallest, first and largest bit/s of all media that we send; what the path carries decides between
+            the first and the last.
+        max_send_delay: Seconds that video may wait to leave before it is dropped up to the next key frame.
         keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
@@ -44,6 +47,8 @@ class Configuration:
     playout_delay: tuple[float, float] | None = None
     ice_transport_policy: Literal["all", "relay"] = "all"
     bundle_policy: Literal["balanced", "max-compat", "max-bundle"] = "max-bundle"
+    bitrates: tuple[int, int, int] = (50_000, 500_000, 12_000_000)
+    max_send_delay: float = 0.4
     keylog: Callable[[str], None] | None = None
 
     def sctp_for(self, remote_port: int) -> SctpConfig:

@@ -8,30 +8,33 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from .. import datachannel, dtls, ice, rtp, sdp
-from ..core import Datagram, PeerError, RandomBytes
-from . import events
+from .. import datachannel, dtls, ice, rtp
+from ..core import Datagram, LocalError, PeerError, RandomBytes
+from . import events, explanation, stats
 from .codecs import Codec
 from .configuration import Configuration
 from .errors import InvalidAccessError, InvalidStateError, OperationError
-from .gathering import Gathering
 from .media import Media
-from .session import DEFAULT_REMOTE_MESSAGE_SIZE, Session
-from .signaling import Applied, Described, Description
-from .transceiver import DIRECTIONS, Transceiver, direction_of, receives, sends
+from .negotiation import Negotiation
+from .session import Session
+from .transceiver import DIRECTIONS, Encoding, Transceiver, direction_of, receives, sends
 from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport, aggregate
 
 MAX_TRANSCEIVERS: Final = 64
 """As many as a session may have sections (RFC 8829 ties the two together)."""
 
 
-class PeerConnection(Gathering):
+class PeerConnection(Negotiation):
     """A WebRTC peer connection as a machine.
 
     Args:
         certificate: Our DTLS certificate.
         random_bytes: Source of randomness.
         configuration: Settings of all layers.
+
+    Attributes:
+        packets_sent: Datagrams; `packets_received`, `bytes_sent` and `bytes_received` likewise count UDP payloads.
+        channels_opened: Data channels that were open at some time; `channels_closed` those that are no more.
     """
 
     def __init__(
@@ -66,24 +69,12 @@ class PeerConnection(Gathering):
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd
         self.ice_connection_state = "new"
         self.connection_state = "new"
-        self._announced: set[int] = set()
-        self._announced_signaling_state = "stable"
-        self._sending: set[int] = set()
-        self._negotiation_needed = False
         self._error: PeerError | None = None
         self._terminal_pending = False
+        self.packets_sent = self.bytes_sent = self.packets_received = self.bytes_received = 0
+        self.channels_opened = self.channels_closed = 0
 
     # -- what the application asks for -------------------------------------------------------------------------
-
-    @property
-    def signaling_state(self) -> str:
-        """W3C's RTCSignalingState."""
-        return "closed" if self._closed else self.session.signaling_state
-
-    @property
-    def needs_negotiation(self) -> bool:
-        """Whether an offer is needed and can be made now: what `NegotiationNeeded` has said may be over since."""
-        return self._negotiation_needed and self.session.signaling_state == "stable" and not self._closed
 
     @property
     def transceivers(self) -> tuple[Transceiver, ...]:
@@ -181,6 +172,22 @@ class PeerConnection(Gathering):
         transceiver.preferences = list(codecs)
         transceiver.preferences_set = True
 
+    def set_encoding(self, transceiver: Transceiver, encoding: Encoding) -> None:
+        """Change how we send, at once and without negotiation (W3C setParameters).
+
+        Raises:
+            InvalidAccessError: A number makes no sense.
+        """
+        self._check_open()
+        if encoding.max_bitrate is not None and encoding.max_bitrate <= 0:
+            raise InvalidAccessError(f"a largest bitrate of {encoding.max_bitrate} bit/s")
+        if encoding.max_framerate is not None and encoding.max_framerate < 0:
+            raise InvalidAccessError(f"a largest rate of {encoding.max_framerate} pictures per second")
+        if encoding.scale_resolution_down_by < 1:
+            raise InvalidAccessError("scaleResolutionDownBy is 1 or more (W3C WebRTC section 5.2)")
+        transceiver.encoding = encoding
+        self.media.sending.share_again()
+
     def create_data_channel(
         self,
         label: str,
@@ -194,20 +201,31 @@ class PeerConnection(Gathering):
         channel_id: int | None = None,
         priority: int = 256,
     ) -> datachannel.Channel:
-        """Open a data channel (W3C createDataChannel); `max_packet_life_time` is in milliseconds."""
+        """Open a data channel (W3C createDataChannel); `max_packet_life_time` is in milliseconds.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            TypeError: An argument is out of range, or both limits are set.
+            OperationError: The id is used, no id is left, or there are too many channels.
+        """
         self._check_open()
         self.transport.stir()
-        channel = self.transport.channels.open(
-            label,
-            protocol=protocol,
-            ordered=ordered,
-            max_retransmits=max_retransmits,
-            max_packet_life_time=max_packet_life_time,
-            negotiated=negotiated,
-            id=channel_id,
-            priority=priority,
-            now=self._clamp(now),
-        )
+        try:
+            channel = self.transport.channels.open(
+                label,
+                protocol=protocol,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                max_packet_life_time=max_packet_life_time,
+                negotiated=negotiated,
+                id=channel_id,
+                priority=priority,
+                now=self._clamp(now),
+            )
+        except datachannel.ArgumentError:
+            raise
+        except LocalError as error:
+            raise OperationError(str(error)) from error
         if not self.session.wants_data:
             self.session.wants_data = True
             self._update_negotiation_needed()
@@ -253,203 +271,14 @@ class PeerConnection(Gathering):
             capture_time: When it was captured, on the same clock as `now`.
         """
         now = self._clamp(now)
-        if self._closed or transceiver.sender is None or not self.transport.can_send_media:
+        active = transceiver.encoding.active
+        if self._closed or transceiver.sender is None or not active or not self.transport.can_send_media:
             return False
         timestamp = (timestamp + transceiver.timestamp_offset) & 0xFFFFFFFF
         transceiver.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
         return True
 
-    # -- negotiation -------------------------------------------------------------------------------------------
-
-    def restart_ice(self) -> None:
-        """Have the next offer look for new paths (W3C restartIce, RFC 8445 section 9); `NegotiationNeeded` follows.
-
-        What flows goes on over the old path until there is a new one. Before the first negotiation nothing happens.
-        """
-        self._check_open()
-        if self.session.local is None:
-            return
-        self.session.restart_wanted = True
-        self._update_negotiation_needed()
-
-    def create_offer(self) -> Description:
-        """RFC 8829 section 5.2.
-
-        Raises:
-            InvalidStateError: If closed, or in a state that takes no offer, or there is nothing to offer.
-        """
-        self._check_open()
-        return self.session.create_offer()
-
-    def create_answer(self) -> Description:
-        """RFC 8829 section 5.3."""
-        self._check_open()
-        return self.session.create_answer()
-
-    def set_local_description(self, description: Description | None, now: float) -> None:
-        """Apply our own description; None, or one without a text, creates the one that the state asks for (W3C).
-
-        Raises:
-            InvalidStateError: It does not fit the signaling state.
-            InvalidModificationError: It is not what was created last.
-        """
-        self._check_open()
-        now = self._clamp(now)
-        if description is not None and description.type == "rollback":
-            self._roll_back("local", now)
-            return
-        if description is None or not description.sdp:
-            description = self._create(None if description is None else description.type)
-        offer, first = description.type == "offer", self._is_new
-        applied = self.session.set_local(description)
-        if first and offer:
-            self.transport.ice.set_controlling(True)
-        self._announce_signaling_state()
-        if any(not section.is_refused for section in self.session.sections):
-            self._start_gathering()
-        if offer and self.session.restarting:
-            self._restart_transport(now)
-        self._release_candidates()
-        if applied is not None:
-            self._apply(applied, now, final=True)
-        self._settle()
-
-    def _create(self, kind: str | None) -> Description:
-        answering = self.session.signaling_state in {"have-remote-offer", "have-local-pranswer"}
-        kind = kind or ("answer" if answering else "offer")
-        return self.create_offer() if kind == "offer" else Description(kind, self.create_answer().sdp)
-
-    @property
-    def _is_new(self) -> bool:
-        """Whether there is no description yet."""
-        return self.session.local_described is None and self.session.remote_described is None
-
-    def set_remote_description(self, description: Description, now: float) -> None:
-        """Apply the peer's description.
-
-        An offer that crosses ours takes its place: ours is rolled back (RFC 8829 section 4.1.10.2 and W3C's perfect
-        negotiation).
-
-        Raises:
-            InvalidStateError: It does not fit the signaling state.
-            SdpSyntaxError: It is malformed; the message names the line.
-            InvalidAccessError: It is well-formed but not acceptable.
-        """
-        self._check_open()
-        now = self._clamp(now)
-        if description.type == "rollback":
-            self._roll_back("remote", now)
-            return
-        offer = description.type == "offer"
-        if offer and self.session.signaling_state == "have-local-offer":
-            self.session.parse(description)  # what is no description rolls nothing back
-            self._roll_back("local", now, settled=False)
-        first = self._is_new
-        applied = self.session.set_remote(description)
-        if first and offer:
-            self.transport.ice.set_controlling(applied.session.ice_lite)
-        elif offer and self.session.restarting:
-            self._restart_transport(now)
-        self._announce_signaling_state()
-        self._apply(applied, now, final=not offer)
-        if offer:
-            self._announce_tracks(applied.session)
-        self._settle()
-
-    def _roll_back(self, who: str, now: float, *, settled: bool = True) -> None:
-        """Abandon the offer that is pending; `settled` if another description does not follow at once."""
-        restarted, answered = self.session.restarting, self.session.pending_remote is not None
-        gone = self.session.rollback(who)
-        if restarted:
-            self._undo_restart(now)
-        elif answered and self._is_new:  # ICE has begun with a peer that is none: begin anew
-            self._forget_peer(now)
-        for transceiver in gone:
-            if id(transceiver) in self._announced:
-                self._announced.discard(id(transceiver))
-                self._events.append(events.TrackRemoved(transceiver))
-        if answered and self.session.current_remote is not None:
-            self._announce_tracks(self.session.current_remote.session)
-        self._announce_signaling_state()
-        if settled:
-            self._settle()
-
-    def _settle(self) -> None:
-        """In the state stable, forget what has ended and see whether something is left to negotiate."""
-        if self.session.signaling_state != "stable":
-            return
-        for transceiver in self.session.transceivers:
-            if transceiver.stopped:
-                self._announced.discard(id(transceiver))
-                self._sending.discard(id(transceiver))
-                self._events.append(events.TransceiverStopped(transceiver))
-        self.session.drop_stopped()
-        self._negotiation_needed = False
-        self._update_negotiation_needed()
-
-    def _apply(self, applied: Applied, now: float, *, final: bool) -> None:
-        self.transport.stir()
-        remote = applied.remote
-        if remote is not None and self.transport.ice_state != "closed":
-            self._apply_transport(applied, remote, now)
-        if applied.data is not None:
-            size = applied.data.max_message_size
-            self.transport.start_sctp(
-                applied.data.sctp_port or 5000, DEFAULT_REMOTE_MESSAGE_SIZE if size is None else size, now
-            )
-        if final:
-            self.media.configure(self.session.transceivers, now)
-            self._announce_tracks(applied.session)
-            self._announce_sending()
-
-    # -- descriptions ------------------------------------------------------------------------------------------
-
-    @property
-    def local_description(self) -> Description | None:
-        """Ours, with the candidates gathered so far (RFC 8829 section 4.1.14)."""
-        return self._with_candidates(self.session.local_described)
-
-    @property
-    def current_local_description(self) -> Description | None:
-        """Ours of the last exchange that was completed."""
-        return self._with_candidates(self.session.current_local)
-
-    @property
-    def pending_local_description(self) -> Description | None:
-        """Ours of the exchange under way."""
-        return self._with_candidates(self.session.pending_local)
-
-    def _with_candidates(self, described: Described | None) -> Description | None:
-        if described is None:
-            return None
-        media = next((m for m in described.session.media if not m.is_rejected), None)
-        if media is not None and described is self.session.local_described:
-            media.candidates = list(self._local_candidates)
-            media.end_of_candidates = self.ice_gathering_state == "complete"
-        return _written(described)
-
-    @property
-    def remote_description(self) -> Description | None:
-        """The peer's, as applied."""
-        return _written(self.session.remote_described)
-
-    @property
-    def current_remote_description(self) -> Description | None:
-        """The peer's of the last exchange that was completed."""
-        return _written(self.session.current_remote)
-
-    @property
-    def pending_remote_description(self) -> Description | None:
-        """The peer's of the exchange under way."""
-        return _written(self.session.pending_remote)
-
-    @property
-    def peer_can_trickle(self) -> bool | None:
-        """Whether the peer's description allows candidates after it (RFC 8838 section 4); None before there is one."""
-        remote = self.session.remote
-        if remote is None:
-            return None
-        return any("trickle" in remote.ice_options_of(media) for media in remote.media if not media.is_rejected)
+    # -- what is known ------------------------------------------------------------------------------------------
 
     @property
     def dropped(self) -> Counter[str]:
@@ -461,13 +290,45 @@ class PeerConnection(Gathering):
                     total.update({f"rtp-{reason}": count for reason, count in machine.dropped.items()})
         return total
 
+    @property
+    def now(self) -> float:
+        """The time that was told last, seconds."""
+        return self._now
+
+    def statistics(self, timestamp: float) -> stats.Report:
+        """Return W3C's statistics.
+
+        Args:
+            timestamp: Milliseconds since 1970, for every dictionary.
+        """
+        return stats.collect(self, timestamp)
+
+    @property
+    def error(self) -> PeerError | None:
+        """Why the connection failed; None if it did not."""
+        return self._error
+
+    def explain(self, *, colour: bool = False) -> str:
+        """Return in plain words what is done, and what the connection waits for."""
+        return explanation.explain(self, colour=colour)
+
     # -- the machine -------------------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
         """Take one UDP payload; see `stack.peer.transport`."""
         if self._closed:
             return
+        self.packets_received += 1
+        self.bytes_received += len(datagram.data)
         self.transport.receive_datagram(datagram, self._clamp(now))
+
+    def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
+        """Take what a socket had, in order: the same as `receive_datagram` for each, for less."""
+        if self._closed:
+            return
+        self.packets_received += len(datagrams)
+        self.bytes_received += sum([len(datagram.data) for datagram in datagrams])
+        self.transport.receive_batch(datagrams, self._clamp(now))
 
     def handle_timer(self, now: float) -> None:
         """Pass time to transport and media."""
@@ -488,7 +349,7 @@ class PeerConnection(Gathering):
         now = self._clamp(now)
         if self._closed:
             return
-        self.media.receive(now)
+        self._receive_media(now)
         self._take_transport_events()
         self._take_media_events()
 
@@ -496,15 +357,24 @@ class PeerConnection(Gathering):
         """Everything that must leave now."""
         now = self._clamp(now)
         if not self._closed:
-            self.media.receive(now)
-            self.media.send(now)
+            self._receive_media(now)
+            if self.session.transceivers:
+                self.media.send(now)
         out = self.transport.datagrams_to_send(now)
+        self.packets_sent += len(out)
+        for datagram in out:
+            self.bytes_sent += len(datagram.data)
         self._take_transport_events()
         self._take_media_events()
         if self._terminal_pending:
             self._terminal_pending = False
             self._events.append(events.Closed(self._error))
         return out
+
+    def _receive_media(self, now: float) -> None:
+        self.transport.poll(now)
+        if self.session.transceivers or self.transport.media_waits:
+            self.media.receive(now)
 
     def next_timer(self) -> float | None:
         """The earliest deadline of all layers."""
@@ -554,11 +424,15 @@ class PeerConnection(Gathering):
                     if not silent:
                         self._update_connection_state()
                 case _:
+                    self.channels_opened += isinstance(event, datachannel.ChannelOpened)
+                    self.channels_closed += isinstance(event, datachannel.ChannelClosed)
                     self._events.append(event)
 
     def _update_connection_state(self) -> None:
         state = aggregate(self.transport.ice_state, self.transport.dtls_state)
         if state == "failed" and self._error is None:
+            if self.transport.ice_state != "failed":
+                return  # it is DTLS that failed, and the event that says why comes next
             self._error = PeerError("ice", "no-path", "no candidate pair works, or consent to send has expired")
         elif state == "connected":
             self._error = None
@@ -576,64 +450,13 @@ class PeerConnection(Gathering):
                 while (reported := transceiver.sender.next_event()) is not None:
                     if isinstance(reported, rtp.KeyframeRequested):
                         self._events.append(events.KeyframeRequested(transceiver))
-                    elif isinstance(reported, rtp.BitrateEstimated):
-                        self._events.append(events.TargetBitrateChanged(transceiver, reported.bitrate))
-
-    def _announce_signaling_state(self) -> None:
-        if self.session.signaling_state != self._announced_signaling_state:
-            self._announced_signaling_state = self.session.signaling_state
-            self._events.append(events.SignalingStateChanged(self.session.signaling_state))
-
-    def _announce_tracks(self, remote: sdp.SessionDescription) -> None:
-        """W3C: a track event as soon as the peer's description says that it may send."""
-        for section, media in zip(self.session.sections, remote.media, strict=False):
-            transceiver = section.transceiver
-            if transceiver is None:
-                continue
-            sending = not section.rejected and sends(remote.direction_of(media))
-            known = id(transceiver) in self._announced
-            if sending and not known:
-                self._announced.add(id(transceiver))
-                transceiver.remote_streams = tuple(msid.stream for msid in media.msids if msid.stream != "-")
-                transceiver.remote_track_id = (media.msids[0].track or "") if media.msids else ""
-                self._events.append(events.TrackAdded(transceiver, transceiver.remote_streams))
-            elif known and not sending:
-                self._announced.discard(id(transceiver))
-                self._events.append(events.TrackRemoved(transceiver))
-
-    def _announce_sending(self) -> None:
-        for transceiver in self.session.transceivers:
-            key, sending = id(transceiver), transceiver.sender is not None
-            if sending and key not in self._sending:
-                self._sending.add(key)
-                transceiver.has_sent = True
-                codec = transceiver.codecs[0].codec
-                self._events.append(events.SendingStarted(transceiver, codec.mime_type, codec.clock_rate))
-            elif not sending and key in self._sending:
-                self._sending.discard(key)
-                self._events.append(events.SendingStopped(transceiver))
-
-    def _update_negotiation_needed(self) -> None:
-        """W3C WebRTC section 4.7.3.1."""
-        if self.session.signaling_state != "stable":
-            return  # looked at again when it is
-        if not self.session.needs_negotiation:
-            self._negotiation_needed = False
-        elif not self._negotiation_needed:
-            self._negotiation_needed = True
-            self._events.append(events.NegotiationNeeded())
+        for transceiver, bitrate in self.media.sending.take_targets():
+            transceiver.target_bitrate = bitrate
+            self._events.append(events.TargetBitrateChanged(transceiver, bitrate))
 
     # -- helpers -----------------------------------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InvalidStateError("the peer connection is closed")
 
     def _new_transceiver(self, kind: str, direction: str) -> Transceiver:
         if len(self.session.transceivers) >= MAX_TRANSCEIVERS:
             raise OperationError(f"more than {MAX_TRANSCEIVERS} transceivers")
         return Transceiver.create(kind, direction, self._random_bytes)
-
-
-def _written(described: Described | None) -> Description | None:
-    return None if described is None else Description(described.type, described.session.serialize())

@@ -1,17 +1,15 @@
 """RTP of all transceivers over one transport: which packet belongs to whom, and who may send (RFC 9143 section 9.2)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from .. import rtp
-from ..core import ParseError, RandomBytes
+from ..core import LocalError, ParseError, RandomBytes
 from .configuration import Configuration
+from .sending import Sending
 from .transceiver import Transceiver, receives, sends
 from .transport import Transport
-
-MAX_ROUTES: Final = 256
-"""SSRCs remembered per connection; a peer that invents new ones is no longer followed past that."""
-
 
 RTP_OVERHEAD: Final = 60
 """Bytes of an RTP packet beside its payload: header 12, our header extensions up to 46, and the RTX number 2."""
@@ -37,10 +35,10 @@ class Media:
         self._random_bytes = random_bytes
         self._cname = cname
         self._transceivers: list[Transceiver] = []
-        self._by_ssrc: dict[int, Transceiver] = {}
-        self._by_mid: dict[str, Transceiver] = {}
-        self._by_payload_type: dict[int, Transceiver | None] = {}
-        self._mid_id: int | None = None
+        self._demultiplexer: rtp.Demultiplexer[Transceiver] = rtp.Demultiplexer()
+        self.sending = Sending(configuration)
+        self._path: object = None
+        self._dropped: Counter[str] = Counter()
         self._feedback: rtp.TransportFeedbackGenerator | None = None
         self._transport_sequence = 0
         self._local_ssrc = int.from_bytes(random_bytes(4), "big")
@@ -49,28 +47,32 @@ class Media:
 
     def configure(self, transceivers: list[Transceiver], now: float) -> None:
         """Start and stop senders and receivers as the negotiation decided."""
-        self._transceivers = list(transceivers)
-        self._by_mid.clear()
-        self._by_payload_type.clear()
-        self._by_ssrc.clear()  # learned again from the next packets, in which the peer's MID tells
+        self._transceivers = [transceiver for transceiver in transceivers if not transceiver.stopped]
         for transceiver in transceivers:
             direction = transceiver.current_direction
             if transceiver.stopped or not transceiver.codecs:
                 direction = "inactive"
             self._configure_sender(transceiver, wanted=sends(direction), now=now)
             self._configure_receiver(transceiver, wanted=receives(direction), now=now)
-            if transceiver.receiver is None or transceiver.mid is None:
-                continue
-            self._by_mid[transceiver.mid] = transceiver
-            self._mid_id = transceiver.extensions.get(rtp.MID, self._mid_id)
-            for ssrc in transceiver.remote_ssrcs:
-                self._remember(ssrc, transceiver)
-            for item in transceiver.codecs:
-                known = self._by_payload_type.get(item.payload_type, transceiver)
-                # A payload type of two sections identifies neither (RFC 9143 section 9.2).
-                self._by_payload_type[item.payload_type] = transceiver if known is transceiver else None
-                if item.rtx_payload_type is not None:
-                    self._by_payload_type.setdefault(item.rtx_payload_type, transceiver)
+        self._configure_routes()
+        self.sending.configure(self._transceivers, now)
+
+    def _configure_routes(self) -> None:
+        """What was learned is learned again from the next packets, in which the peer's MID tells."""
+        self._dropped += self._demultiplexer.dropped
+        receiving = [transceiver for transceiver in self._transceivers if transceiver.receiver is not None]
+        identifiers = {uri: number for transceiver in receiving for uri, number in transceiver.extensions.items()}
+        self._demultiplexer = rtp.Demultiplexer(rtp.ExtensionMap(identifiers))
+        taken: set[int] = set()
+        for transceiver in receiving:
+            types = {item.payload_type for item in transceiver.codecs}
+            types |= {item.rtx_payload_type for item in transceiver.codecs if item.rtx_payload_type is not None}
+            ssrcs = set(transceiver.remote_ssrcs) - taken  # an SSRC that two sections claim is the first one's
+            taken |= ssrcs
+            try:
+                self._demultiplexer.add(transceiver, mid=transceiver.mid, payload_types=types, ssrcs=ssrcs)
+            except LocalError:
+                self._dropped["too-many-ssrcs"] += 1
 
     def _configure_sender(self, transceiver: Transceiver, *, wanted: bool, now: float) -> None:
         if not wanted:
@@ -92,6 +94,7 @@ class Media:
             random_bytes=self._random_bytes,
             mid=transceiver.mid,
             extension_map=rtp.ExtensionMap(transceiver.extensions),
+            parameters={key: value or "" for key, value in item.remote_parameters.items()},
             rtx_ssrc=transceiver.rtx_ssrc if rtx is not None else None,
             rtx_payload_type=rtx,
             max_payload=self._transport.max_rtp_size - RTP_OVERHEAD,
@@ -140,51 +143,59 @@ class Media:
         """Take what the transport decrypted and give each packet to its receiver; RTCP to all, which filter by SSRC."""
         transport = self._transport
         for data in transport.take_rtp():
-            transceiver = self._route(data)
-            if transceiver is None or transceiver.receiver is None:
-                transport.count_drop("rtp-unrouted")
-                continue
-            if self._feedback is not None:
-                self._feedback.receive_datagram(data, now)
-            transceiver.receiver.receive_datagram(data, now)
+            self._receive_packet(data, now)
         for data in transport.take_rtcp():
-            for machine in self._machines():
-                machine.receive_datagram(data, now)
+            self._receive_report(data, now)
         rtt = transport.ice.rtt
         if rtt is not None:
             for transceiver in self._transceivers:
                 if transceiver.receiver is not None:
                     transceiver.receiver.rtt = rtt
 
-    def _route(self, data: bytes) -> Transceiver | None:
-        """RFC 9143 section 9.2: known SSRC, else the MID of the packet, else a payload type that one section has."""
-        if len(data) < 12:
-            return None
-        ssrc = int.from_bytes(data[8:12], "big")
-        transceiver = self._by_ssrc.get(ssrc)
-        if transceiver is not None:
-            return transceiver
-        if self._mid_id is not None and data[0] & 0x10:
-            try:
-                mid = rtp.Packet.parse(data).extensions.get(self._mid_id)
-            except ParseError:
-                return None
-            if mid is not None:
-                transceiver = self._by_mid.get(mid.decode("ascii", "replace"))
-        if transceiver is None:
-            transceiver = self._by_payload_type.get(data[1] & 0x7F)
-        if transceiver is not None:
-            self._remember(ssrc, transceiver)
-        return transceiver
+    def _receive_packet(self, data: bytes, now: float) -> None:
+        try:
+            packet = rtp.Packet.parse(data)
+        except ParseError as error:
+            self._transport.count_drop(f"rtp-{error.reason}")
+            return
+        destination = self._demultiplexer.destination_of(packet)
+        if destination is None or destination.route.receiver is None:
+            self._transport.count_drop("rtp-unrouted")
+            return
+        if self._feedback is not None:
+            self._feedback.receive_packet(packet, now)
+        destination.route.received_payload_type = packet.payload_type
+        destination.route.receiver.receive_packet(packet, now)
 
-    def _remember(self, ssrc: int, transceiver: Transceiver) -> None:
-        if len(self._by_ssrc) < MAX_ROUTES:
-            self._by_ssrc[ssrc] = transceiver
+    def _receive_report(self, data: bytes, now: float) -> None:
+        """Give a compound to all: each looks for its SSRC."""
+        try:
+            packets = rtp.parse_rtcp(data)
+        except ParseError as error:
+            self._transport.count_drop(f"rtcp-{error.reason}")
+            return
+        for transceiver in self._transceivers:
+            if transceiver.sender is not None:
+                transceiver.sender.receive_rtcp(packets, now)
+            if transceiver.receiver is not None:
+                transceiver.receiver.receive_rtcp(packets, now)
+        for packet in packets:
+            if isinstance(packet, rtp.SourceDescription):
+                self._demultiplexer.receive_description(packet)
+        self.sending.receive_rtcp(packets, now)
 
     def send(self, now: float) -> None:
-        """Move what senders and receivers want to send to the transport."""
+        """Move what senders and receivers want to send to the transport, as far as its turn has come."""
         if not self._transport.can_send_media:
             return
+        pair = self._transport.ice.selected_pair
+        if pair is not self._path:
+            if self._path is not None:
+                self.sending.path_changed(now)
+            self._path = pair
+        packets = self.sending.release(now)
+        if packets:
+            self._transport.send_media(packets)
         for machine in self._machines():
             self._forward(machine, now)
 
@@ -206,15 +217,18 @@ class Media:
         """Pass time on."""
         for machine in self._machines():
             machine.handle_timer(now)
+        self.sending.handle_timer(now)
 
     def next_timer(self) -> float | None:
         """The earliest deadline; none before media can be sent, since nothing could leave."""
         if not self._transport.can_send_media:
             return None
-        return min((due for machine in self._machines() if (due := machine.next_timer()) is not None), default=None)
+        times = [self.sending.next_timer(), *(machine.next_timer() for machine in self._machines())]
+        return min((due for due in times if due is not None), default=None)
 
     def close(self, now: float) -> None:
         """Say BYE on every stream."""
+        self.sending.close(now)
         for machine in self._machines():
             machine.close(now)
         self.send(now)

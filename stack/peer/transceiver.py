@@ -32,6 +32,25 @@ def reverse(direction: str) -> str:
     return {"sendonly": "recvonly", "recvonly": "sendonly"}.get(direction, direction)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How we send (W3C RTCRtpEncodingParameters).
+
+    Args:
+        active: Whether anything is sent at all.
+        max_bitrate: bit/s at most; None for what the path carries.
+        max_framerate: Pictures per second at most; None for all.
+        scale_resolution_down_by: Width and height are divided by this, 1 or more.
+        priority: `very-low`, `low`, `medium` or `high`.
+    """
+
+    active: bool = True
+    max_bitrate: int | None = None
+    max_framerate: float | None = None
+    scale_resolution_down_by: float = 1.0
+    priority: str = "low"
+
+
 @dataclass(eq=False, slots=True)
 class Transceiver:
     """State of one m-section of kind audio or video.
@@ -58,6 +77,9 @@ class Transceiver:
         timestamp_offset: Added to the timestamps of what we send: RFC 3550 section 5.1 wants a random origin.
         has_track: Whether there is something to send.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
+        encoding: How we send.
+        target_bitrate: What the path carries for it, bit/s; None before that is known.
+        received_payload_type: Of the last packet that came; None before the first.
         extensions: Negotiated header extensions, URI to id.
         remote_ssrcs: What the peer's description says it sends with.
         remote_streams: Stream ids of the peer's msid.
@@ -83,6 +105,9 @@ class Transceiver:
     preferences: list[Codec] = field(default_factory=list, repr=False)
     preferences_set: bool = False
     codecs: list[NegotiatedCodec] = field(default_factory=list, repr=False)
+    encoding: Encoding = field(default_factory=Encoding)
+    target_bitrate: int | None = None
+    received_payload_type: int | None = None
     extensions: dict[str, int] = field(default_factory=dict)
     remote_ssrcs: tuple[int, ...] = ()
     remote_streams: tuple[str, ...] = ()

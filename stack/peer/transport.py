@@ -26,9 +26,7 @@ MAX_EARLY_RTP: Final = 64
 MAX_PENDING_RTP: Final = 4096
 """Decrypted media packets waiting for the connection to take them; drained after every batch."""
 
-DTLS_MIN_TIMEOUT: Final = (
-    0.05  # the RTT that ICE measured, twice, within these bounds: quick on a LAN, sane on a satellite
-)
+DTLS_MIN_TIMEOUT: Final = 0.05  # the RTT that ICE measured, twice, within these bounds: quick, and sane on a satellite
 DTLS_MAX_TIMEOUT: Final = 3.0
 
 EXPORTER_LABEL: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
@@ -110,7 +108,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     ) -> None:
         super().__init__()
         self._random_bytes = random_bytes
-        self._certificate = certificate
+        self.certificate = certificate
         self._configuration = configuration
         self.path = IceTransport(controlling=controlling, random_bytes=random_bytes, configuration=configuration)
         self.ice = self.path.agent
@@ -120,8 +118,12 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._layers: list[IceTransport | dtls.Connection | sctp.Association | datachannel.Endpoint]
         self._layers = [self.path, self.channels]
         self._stirred = True
+        self._resetting: set[int] = set()  # streams whose reset was asked for; no more than there are streams
+        self._holding: set[datachannel.Channel] = set()  # those who are behind; no more than there are channels
         self.dtls_state = "new"
         self.ice_state = "new"
+        self.srtp_profile: int | None = None
+        self.path_changes = 0
         self._dtls_started = False
         self._srtp_sender: srtp.Sender | None = None
         self._srtp_receiver: srtp.Receiver | None = None
@@ -145,7 +147,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         now = self._clamp(now)
         self.dtls = dtls.Connection(
             "client" if role == "client" else "server",
-            certificate=self._certificate,
+            certificate=self.certificate,
             random_bytes=self._random_bytes,
             config=self._configuration.dtls,
             remote_fingerprints=list(fingerprints),
@@ -186,14 +188,18 @@ class Transport(Machine[Datagram, Datagram, Event]):
         """
         now = self._clamp(now)
         association = self.sctp
-        size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
-        if association is None or not association.can_buffer(size):
-            raise OperationError("the send buffer is full: wait for bufferedamountlow before sending more")
         try:
-            self.channels.send(channel, data, now)
+            message = self.channels.compose(channel, data)
         except LocalError as error:
             raise OperationError(str(error)) from error
-        self._push_messages(association, now)  # at once, so that what is buffered is counted in one place
+        if association is None or not association.can_buffer(len(message.data)):
+            raise OperationError("the send buffer is full: wait for bufferedamountlow before sending more")
+        # At once, so that what is buffered is counted in one place; behind the OPEN, if that has not gone yet.
+        if self.channels.pending:
+            self._push_messages(association, now)
+        self._push(association, message, now)
+        channel.messages_sent += 1
+        channel.bytes_sent += len(message.data) if data else 0
 
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
@@ -207,6 +213,16 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if self.sctp is None or channel.id is None or channel.state == "closed":
             return 0  # the id of a closed channel may be another one's by now
         return self.sctp.buffered_amount(channel.id)
+
+    def hold(self, channel: datachannel.Channel) -> None:
+        """Take nothing more from the association until `release`: the window that all channels share closes."""
+        if channel.state != "closed":
+            self._holding.add(channel)
+
+    def release(self, channel: datachannel.Channel) -> None:
+        """Undo `hold`; the next drain brings what has waited."""
+        self._stirred |= channel in self._holding
+        self._holding.discard(channel)
 
     @property
     def max_rtp_size(self) -> int:
@@ -240,6 +256,21 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._after_ice(now)
         else:
             self._receive(datagram, now)
+
+    def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
+        """Take what a socket had, in order; a run of DTLS on one path is looked up once."""
+        now = self._clamp(now)
+        checked: Datagram | None = None  # what came last, if it was DTLS on a path that is in use
+        for datagram in datagrams:
+            data, connection = datagram.data, self.dtls
+            if not data or not 20 <= data[0] <= 63 or connection is None or self.path.relays:
+                checked = None
+                self.receive_datagram(datagram, now)
+            elif checked is None or datagram.remote is not checked.remote or datagram.local is not checked.local:
+                self.receive_datagram(datagram, now)
+                checked = datagram if self.ice.accepts(datagram.local, datagram.remote) else None
+            else:
+                connection.receive_datagram(data, now)
 
     def _receive(self, datagram: Datagram, now: float) -> None:
         data = datagram.data
@@ -280,6 +311,11 @@ class Transport(Machine[Datagram, Datagram, Event]):
             queue.popleft()
             self._dropped[reason] += 1
         queue.append(data)
+
+    @property
+    def media_waits(self) -> bool:
+        """Whether `take_rtp` or `take_rtcp` would return something."""
+        return bool(self._rtp_in or self._rtcp_in)
 
     def take_rtp(self) -> list[bytes]:
         """Return and forget the RTP packets that came in, decrypted."""
@@ -338,9 +374,14 @@ class Transport(Machine[Datagram, Datagram, Event]):
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
         if len(out) > first:
             self.ice.data_sent(now)
-        if out:
-            self._stirred = True  # what has left may have ended something: a queue, a stream, the association
+        if out and (first or not self._settled()):
+            self._stirred = True  # what has left may have ended something: a stream, the association
         return out[:first] + self.path.wrap(out[first:], now) if self.path.relays else out
+
+    def _settled(self) -> bool:
+        """Whether nothing can come of sending but that it is sent: all is up, and nothing of it is ending."""
+        up = self.sctp is not None and self.sctp.state is sctp.State.ESTABLISHED and self.dtls_state == "connected"
+        return up and not self._resetting
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
         association = self.sctp
@@ -397,6 +438,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _path_selected(self, pair: ice.Pair, now: float) -> None:
         """Tell SCTP when the packets go another way, or go again: it must not wait for what it knows of the old one."""
         before, self._addresses = self._addresses, (pair.local, pair.remote)
+        self.path_changes += before != self._addresses
         outage, self._outage = self._outage, False
         if self.sctp is not None and before is not None and (outage or before != self._addresses):
             self.sctp.path_changed(now)
@@ -445,6 +487,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     closed = event
         self._pump_application_data(connection, now)
         if closed is not None:  # after the data that came before it
+            if self._holding and self.sctp is not None:
+                self._holding.clear()
+                self._pump_data(self.sctp, now)
             self._secure_transport_closed(closed.error, now)
 
     def _pump_application_data(self, connection: dtls.Connection, now: float) -> None:
@@ -459,7 +504,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _pump_data(self, association: sctp.Association, now: float) -> None:
         channels = self.channels
-        while (event := association.next_event()) is not None:
+        while not self._holding and (event := association.next_event()) is not None:
             match event:
                 case sctp.MessageReceived(stream_id, ppid, data):
                     channels.receive_message(stream_id, ppid, data, now)
@@ -469,36 +514,43 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     for stream_id in stream_ids:
                         channels.stream_reset_by_peer(stream_id, now)
                 case sctp.OutgoingStreamsReset(stream_ids):
+                    self._resetting.difference_update(stream_ids)
                     for stream_id in stream_ids:
                         channels.outgoing_reset_done(stream_id, now)
                 case sctp.Closed(error):
                     channels.abort(now, error)
         # Events first: a reset asked for by the application goes behind the data that it sent before.
         resets = self._take_channel_events()
-        self._push_messages(association, now)
+        if channels.pending:
+            self._push_messages(association, now)
         if resets:
             try:
                 association.reset_streams(resets, now)
+                self._resetting.update(resets)
             except LocalError:  # it is ending, and every stream with it
                 self._dropped["reset-without-association"] += 1
             self._stirred = True  # a stream with nothing to send may be reset by now
 
     def _push_messages(self, association: sctp.Association, now: float) -> None:
         for message in self.channels.datagrams_to_send(now):
-            lifetime = message.max_packet_life_time
-            try:
-                association.send(
-                    message.stream_id,
-                    message.ppid,
-                    message.data,
-                    now,
-                    ordered=message.ordered,
-                    max_retransmits=message.max_retransmits,
-                    lifetime=None if lifetime is None else lifetime / 1000,
-                    priority=max(message.priority, 1),  # aiortc opens with priority 0, a weight needs at least 1
-                )
-            except LocalError:  # the association ended under it
-                self._dropped["message-without-association"] += 1
+            self._push(association, message, now)
+
+    def _push(self, association: sctp.Association, message: datachannel.Message, now: float) -> None:
+        lifetime = message.max_packet_life_time
+        try:
+            association.send(
+                message.stream_id,
+                message.ppid,
+                message.data,
+                now,
+                ordered=message.ordered,
+                max_retransmits=message.max_retransmits,
+                lifetime=None if lifetime is None else lifetime / 1000,
+                priority=message.priority or 1,  # aiortc opens with priority 0, a weight needs at least 1
+                replace_key="latest" if message.latest else None,
+            )
+        except LocalError:  # the association ended under it
+            self._dropped["message-without-association"] += 1
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""
@@ -508,6 +560,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 resets.append(event.stream_id)
             elif not isinstance(event, datachannel.Closed):
                 self._events.append(event)
+                if isinstance(event, datachannel.ChannelClosed):
+                    self.release(event.channel)
         return resets
 
     # -- DTLS outcomes -----------------------------------------------------------------------------------------
@@ -518,6 +572,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             local_key, local_salt, remote_key, remote_salt = srtp.split_keying_material(
                 profile, material, is_client=connection.role == "client"
             )
+            self.srtp_profile = profile
             self._srtp_sender = srtp.Sender(profile, local_key, local_salt)
             self._srtp_receiver = srtp.Receiver(profile, remote_key, remote_salt)
             early, self._early_rtp = self._early_rtp, deque()

@@ -7,10 +7,10 @@ transport, the others are bundle-only; with `balanced` and `max-compat` they all
 from collections.abc import Sequence
 from typing import Final
 
-from .. import dtls, ice, rtp, sdp
+from .. import dtls, ice, sdp
 from ..core import RandomBytes
 from ..ice.candidate import generate_parameters
-from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered, without_transport_cc
+from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered
 from .errors import InvalidStateError
 from .signaling import Described, Description, Section
 from .transceiver import Transceiver, direction_of, receives, reverse, sends
@@ -240,11 +240,6 @@ class Writing:
         direction: str,
     ) -> sdp.MediaDescription:
         media = self._base(section, "UDP/TLS/RTP/SAVPF")
-        if not receives(direction):
-            # Not implemented: congestion control from transport-wide feedback. As a sender we follow REMB instead,
-            # which browsers only send when transport-cc is not agreed; as a receiver we serve both.
-            codecs = [without_transport_cc(item) for item in codecs]
-            extensions = {uri: number for uri, number in extensions.items() if uri != rtp.TRANSPORT_CC}
         media.codecs = describe(codecs)
         media.formats = [str(codec.payload_type) for codec in media.codecs]
         media.direction = direction

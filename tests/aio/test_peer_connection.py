@@ -143,6 +143,7 @@ async def test_candidates_are_there_in_the_first_turn():
         heard = []
         pc.on("icecandidate", heard.append)
         await pc.setLocalDescription()
+        await asyncio.sleep(0)
         assert heard[-1] is None
         hosts = [entry.host for entry in local_addresses()]
         assert [candidate.address for candidate in heard[:-1]] == hosts

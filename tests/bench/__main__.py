@@ -14,7 +14,7 @@ import statistics
 import sys
 
 from . import report
-from .registry import load_all
+from .registry import PeerMissingError, load_all
 
 
 async def measure(bench, side, quick):
@@ -28,7 +28,11 @@ async def run_one(bench, wanted, runs, quick):
     for run in range(runs):
         for side, values in sides.items():
             print(f"  {' '.join(wanted)}: {side}, run {run + 1} of {runs}", file=sys.stderr, flush=True)
-            values.append(await measure(bench, side, quick))
+            try:
+                values.append(await measure(bench, side, quick))
+            except PeerMissingError as error:
+                print(f"  {' '.join(wanted)}: no {side} here: {error}", file=sys.stderr, flush=True)
+        sides = {side: values for side, values in sides.items() if values}
     rows = []
     for metric in bench.metrics:
         if metric.name in wanted:

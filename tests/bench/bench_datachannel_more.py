@@ -11,7 +11,7 @@ import sys
 from tests.interop import stacks
 
 from .bench_datachannel import SETTLE
-from .pair import ROOT, Pair, PeerProcess
+from .pair import Pair, PeerProcess
 from .peer import Peer
 from .registry import Metric, benchmark
 
@@ -45,14 +45,8 @@ class LoadedPeer(Peer):
 class LoadedPeerProcess(PeerProcess):
     """A running `LoadedPeer`."""
 
-    async def start(self):
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __spec__.name, "--stack", self.stack,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20, cwd=ROOT,
-            start_new_session=True,
-        )  # fmt: skip
-        self.reading = asyncio.create_task(self.read())
-        await self.answer("ready")
+    def arguments(self):
+        return [sys.executable, "-m", __spec__.name, "--stack", self.stack]
 
 
 class LoadedPair(Pair):

@@ -24,9 +24,12 @@ class PeerProcess:
         self.other = None
         self.reading = None
 
+    def arguments(self):
+        return [sys.executable, "-m", "tests.bench.peer", "--stack", self.stack]
+
     async def start(self):
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.peer", "--stack", self.stack,
+            *self.arguments(),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20, cwd=ROOT,
             start_new_session=True,  # Ctrl-C is for the parent, which ends its peers
         )  # fmt: skip
@@ -37,10 +40,14 @@ class PeerProcess:
         while line := await self.process.stdout.readline():
             message = json.loads(line)
             if message["kind"] == "description":
-                self.other.command("description", sdp=message["sdp"], kind=message["type"])
+                self.other.command("description", sdp=await self.tamper(message["sdp"]), kind=message["type"])
             else:
                 self.answers.put_nowait(message)
         self.answers.put_nowait({"kind": "error", "error": "the process ended"})
+
+    async def tamper(self, sdp):
+        """What the other one is told instead of our description."""
+        return sdp
 
     def command(self, what, **values):
         self.process.stdin.write((json.dumps({"do": what, **values}) + "\n").encode())
@@ -77,8 +84,17 @@ class Pair:
     """
 
     def __init__(self, offerer, answerer):
-        self.offerer, self.answerer = PeerProcess(offerer), PeerProcess(answerer)
+        self.offerer, self.answerer = self.process(offerer), self.process(answerer)
         self.offerer.other, self.answerer.other = self.answerer, self.offerer
+
+    @staticmethod
+    def process(stack):
+        """A peer that is not started yet."""
+        if stack == "node-datachannel":
+            from .native import NativeProcess
+
+            return NativeProcess(stack)
+        return PeerProcess(stack)
 
     async def __aenter__(self):
         try:
@@ -109,8 +125,11 @@ class Pair:
 
     async def answers(self, kind):
         """What both say; if one of them fails, that."""
-        async with asyncio.TaskGroup() as tasks:
-            both = [tasks.create_task(peer.answer(kind)) for peer in (self.offerer, self.answerer)]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                both = [tasks.create_task(peer.answer(kind)) for peer in (self.offerer, self.answerer)]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None  # the other one was only waiting
         return [task.result() for task in both]
 
     async def bulk(self, seconds, size=16384):

@@ -10,6 +10,10 @@ import tests.bench
 Measure = Callable[[str, bool], Awaitable[dict[str, float]] | dict[str, float]]
 
 
+class PeerMissingError(Exception):
+    """The peer of a benchmark cannot be had on this machine; the text says what is missing and how to get it."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number that a benchmark yields.

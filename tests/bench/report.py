@@ -14,6 +14,7 @@ import stack
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "bench.json"
+PACKAGES = [ROOT / "build" / folder / "node_modules" for folder in ("partners/npm", "npm")]
 
 
 def machine(peers):
@@ -30,11 +31,12 @@ def machine(peers):
 
 
 def version(peer):
-    """The version of a peer: of its package, or of a program that has none."""
+    """The version of a peer: of its package in Python or Node, or of a program that has none."""
     try:
         return metadata.version(peer)
     except metadata.PackageNotFoundError:
-        return "of the system"
+        found = [package for folder in PACKAGES if (package := folder / peer / "package.json").exists()]
+        return json.loads(found[0].read_text())["version"] if found else "of the system"
 
 
 def cpu_model():

@@ -6,13 +6,22 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench import report
-from tests.bench.registry import Benchmark, Metric, load_all
+from tests.bench.registry import Benchmark, Metric, PeerMissingError, load_all
 
 NAMES = {
+    "connection-memory",
     "datachannel-bulk",
+    "datachannel-bulk-lossy",
+    "datachannel-bulk-lossy-native",
+    "datachannel-bulk-native",
     "datachannel-cpu-per-gb",
+    "datachannel-cpu-per-gb-native",
+    "datachannel-memory",
+    "datachannel-memory-growth",
+    "datachannel-rtt-p99-loaded",
     "datachannel-rtt-p50",
     "datachannel-rtt-p99",
+    "sdp-roundtrip",
     "setup",
 }
 
@@ -107,3 +116,39 @@ def test_markdown(asked, results, capsys):
     capsys.readouterr()
     assert bench.main(["--markdown"]) == 0
     assert "| speed | 1/s | higher | 1.00 | 2.00 (aiortc) | 0.50 |" in capsys.readouterr().out
+
+
+def test_a_peer_that_is_missing_is_named_and_ours_is_measured(monkeypatch, results, capsys):
+    asked = []
+
+    def halved(side, quick):
+        asked.append(side)
+        if side == "other":
+            raise PeerMissingError("npm not found (Debian: apt-get install npm)")
+        return {"speed": 2.0}
+
+    monkeypatch.setattr(bench, "load_all", lambda: [Benchmark((Metric("speed", "1/s", "higher"),), "other", halved)])
+    assert bench.main([]) == 0
+    assert asked == ["ours", "other", "ours", "ours"]
+    assert "speed: no other here: npm not found" in capsys.readouterr().err
+    (row,) = json.loads(results.read_text())["results"]
+    assert (row["ours"], row["peer"], row["theirs"], row["ratio"]) == (2.0, "other", None, None)
+    bench.main(["--markdown"])
+    assert "| speed | 1/s | higher | 2.00 | - (other) | - |" in capsys.readouterr().out
+
+
+def test_sdp_is_measured_with_descriptions_that_differ():
+    from tests.bench import bench_sdp
+
+    texts = list(bench_sdp.offers())
+    assert len(set(texts)) == bench_sdp.VARIANTS
+    lines = [set(text.split("\r\n")) for text in texts[:2]]
+    assert {line.partition(":")[0][:6] for line in lines[0] - lines[1]} >= {
+        "a=ice-",
+        "a=fing",
+        "a=cand",
+        "a=ssrc",
+        "m=vide",
+    }
+    for side in ("ours", "aiortc"):
+        assert bench_sdp.roundtrip(side, True)["sdp-roundtrip"] > 0

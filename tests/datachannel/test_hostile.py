@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from stack.core import LocalError, PeerError
 from stack.datachannel import (
+    ArgumentError,
     ChannelClosed,
     ChannelClosing,
     Closed,
@@ -192,8 +193,9 @@ def test_open_refuses_what_cannot_be(options, words):
     pair.a.close_channel(closing, 10.0)
     drain(pair.a)
     before = pair.a.channels
-    with pytest.raises(LocalError, match=words):
+    with pytest.raises(LocalError, match=words) as caught:
         pair.a.open("x", now=10.0, **options)
+    assert isinstance(caught.value, ArgumentError) == isinstance(caught.value, TypeError) == ("is used" not in words)
     assert pair.a.channels == before
     assert pair.a.datagrams_to_send(10.0) == []
     assert drain(pair.a) == []

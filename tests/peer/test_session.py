@@ -93,14 +93,14 @@ def test_h264_needs_the_same_packetization_mode_and_profile():
     assert answer.groups[0].items == ["0", "2"]
 
 
-def test_we_only_ask_for_transport_wide_feedback_where_we_receive():
+def test_transport_wide_feedback_is_agreed_whoever_sends():
     receiving, _ = answer_to(captured("chromium-offer-avd"))
-    assert rtp.TRANSPORT_CC in {ext.uri for ext in receiving.media[1].extmaps}
     sending, _ = answer_to(captured("chromium-offer-recv").replace(*RECEIVER), lambda pc: pc.add_track("video"))
-    video = next(m for m in sending.media if m.kind == "video")
+    for answer in (receiving, sending):
+        video = next(m for m in answer.media if m.kind == "video")
+        assert rtp.TRANSPORT_CC in {ext.uri for ext in video.extmaps}
+        assert all(any(fb.kind == "transport-cc" for fb in codec.feedback) for codec in video.codecs[::2])
     assert video.direction == "sendonly"
-    assert rtp.TRANSPORT_CC not in {ext.uri for ext in video.extmaps}
-    assert all(fb.kind != "transport-cc" for codec in video.codecs for fb in codec.feedback)
 
 
 def test_a_track_added_before_the_offer_answers_it():

@@ -1,0 +1,208 @@
+"""What leaves of all RTP senders of a transport: in which order, how fast, and how much the path carries.
+
+The senders hand out packets without bytes, the pacer says when each leaves, and only then it gets its numbers. The
+estimator is told of each and of the peer's reports, and says what the encoders may produce together.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from .. import bwe, rtp
+from ..rtp.sender import MAX_PADDING_BYTES
+from .configuration import Configuration
+from .transceiver import Transceiver
+
+AUDIO_BITRATE: Final = 50_000
+"""bit/s set aside for each audio stream with its headers: it is not asked to send less."""
+
+KINDS: Final = {
+    rtp.PacketKind.AUDIO: bwe.Kind.AUDIO,
+    rtp.PacketKind.RETRANSMISSION: bwe.Kind.RETRANSMISSION,
+    rtp.PacketKind.VIDEO: bwe.Kind.VIDEO,
+    rtp.PacketKind.PADDING: bwe.Kind.PADDING,
+}
+
+
+class Sending:
+    """Pacer and estimator of one transport, and the senders before them.
+
+    Args:
+        configuration: Bitrates, and how long video may wait.
+
+    Attributes:
+        estimator: Made with the first sender: whether the peer reports on each packet is known only then.
+        pacer: See `stack.bwe`.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self.pacer = bwe.Pacer(max_queue_time=configuration.max_send_delay)
+        self.estimator: bwe.Estimator | None = None
+        self._senders: dict[int, tuple[Transceiver, rtp.Sender]] = {}
+        self._numbers = 0  # of packets that the peer does not report on one by one
+        self._shared = 0  # the target that was divided last
+
+    def configure(self, transceivers: Sequence[Transceiver], now: float) -> None:
+        """Take note of which transceivers send, after a negotiation."""
+        before = self._senders
+        self._senders = {}
+        for transceiver in transceivers:
+            if transceiver.sender is not None:
+                self._senders[transceiver.sender.ssrc] = transceiver, transceiver.sender
+        for ssrc in before.keys() - self._senders.keys():
+            self.pacer.remove_stream(ssrc, now)
+        if self._senders and self.estimator is None:
+            low, start, high = self._configuration.bitrates
+            self.estimator = bwe.Estimator(
+                min_bitrate=low,
+                start_bitrate=start,
+                max_bitrate=high,
+                transport_feedback=any(_has_feedback(transceiver) for transceiver, _ in self._senders.values()),
+            )
+            self.pacer.set_pacing_rate(self.estimator.pacing_rate, now)
+        self._shared = 0
+
+    @property
+    def target_bitrate(self) -> int | None:
+        """What the path carries, bit/s; None before anything can be sent."""
+        return None if self.estimator is None else self.estimator.target_bitrate
+
+    # -- what comes in -----------------------------------------------------------------------------------------
+
+    def receive_rtcp(self, packets: Sequence[rtp.RtcpPacket], now: float) -> None:
+        """Look for what tells about the path; the senders have seen the packets before."""
+        estimator = self.estimator
+        if estimator is None:
+            return
+        for packet in packets:
+            if isinstance(packet, rtp.TransportFeedback):
+                estimator.feedback(packet.arrivals(), now)
+            elif isinstance(packet, rtp.ReceiverReport | rtp.SenderReport):
+                for block in packet.reports:
+                    if block.ssrc in self._senders:
+                        sender = self._senders[block.ssrc][1]
+                        estimator.report_block(block.fraction_lost / 256, sender.rtt, now)
+            elif isinstance(packet, rtp.Remb):
+                estimator.remb(packet.bitrate, now)
+
+    def path_changed(self, now: float) -> None:
+        """Packets take another way from now on."""
+        if self.estimator is not None:
+            self.estimator.path_changed(now)
+
+    # -- what goes out -----------------------------------------------------------------------------------------
+
+    def release(self, now: float) -> list[bytes]:
+        """Return the RTP packets whose turn it is."""
+        estimator, pacer = self.estimator, self.pacer
+        if estimator is None:
+            return []
+        self._obey(now)
+        for ssrc, (_, sender) in self._senders.items():
+            for packet in sender.packets_to_send(now):
+                pacer.send(_paced(packet, ssrc), now)
+        out: list[bytes] = []
+        while True:
+            due = pacer.datagrams_to_send(now)
+            out += [data for paced in due if (data := self._leave(paced, estimator, now)) is not None]
+            self._obey(now)
+            if not due and not self._pad(pacer.padding_needed(now), now):
+                return out
+
+    def _leave(self, paced: bwe.PacedPacket, estimator: bwe.Estimator, now: float) -> bytes | None:
+        """Give a packet its bytes; None if its sender has stopped since."""
+        ssrc, packet = paced.item
+        known = self._senders.get(ssrc)
+        if known is None:
+            return None
+        data = known[1].serialize(packet, now)
+        number = packet.transport_sequence_number
+        if number is None:
+            number = self._numbers = (self._numbers + 1) & 0xFFFF
+        estimator.packet_sent(number, len(data), now, probe=paced.probe)
+        return data
+
+    def _pad(self, size: int, now: float) -> bool:
+        """Have a sender of video make packets for a probe that has nothing else to send; tell whether it did."""
+        if not size:
+            return False
+        for ssrc, (transceiver, sender) in self._senders.items():
+            if transceiver.kind != "video" or not _has_feedback(transceiver):
+                continue
+            packets = sender.padding(min(size, MAX_PADDING_BYTES), now)
+            for packet in packets:
+                self.pacer.send(_paced(packet, ssrc), now)
+            if packets:
+                return True
+        return False
+
+    def _obey(self, now: float) -> None:
+        """Carry out what estimator and pacer say."""
+        estimator, pacer = self.estimator, self.pacer
+        while estimator is not None and (event := estimator.next_event()) is not None:
+            if isinstance(event, bwe.TargetBitrateChanged):
+                pacer.set_pacing_rate(event.pacing_rate, now)
+            elif isinstance(event, bwe.ProbeRequested):
+                pacer.probe(event.cluster, now)
+        while (dropped := pacer.next_event()) is not None:
+            if isinstance(dropped, bwe.KeyframeNeeded) and dropped.stream in self._senders:
+                sender = self._senders[dropped.stream][1]
+                # A gap in the numbers, so that nobody takes what follows for complete.
+                sender.discard([rtp.Outgoing(rtp.PacketKind.VIDEO, sender.ssrc, 0, b"")], now)
+
+    # -- what the encoders are told ----------------------------------------------------------------------------
+
+    def take_targets(self) -> list[tuple[Transceiver, int]]:
+        """Return the bitrate of each video stream, if what the path carries has changed since this was asked last."""
+        target = self.target_bitrate
+        if target is None or target == self._shared:
+            return []
+        self._shared = target
+        videos = [transceiver for transceiver, _ in self._senders.values() if transceiver.kind == "video"]
+        left = target - AUDIO_BITRATE * (len(self._senders) - len(videos))
+        shares = []
+        # Those who may send little first, so that what they leave is the others'.
+        videos.sort(key=lambda transceiver: transceiver.encoding.max_bitrate or float("inf"))
+        for index, transceiver in enumerate(videos):
+            share = max(left // (len(videos) - index), self._configuration.bitrates[0] // max(len(videos), 1))
+            if transceiver.encoding.max_bitrate is not None:
+                share = min(share, transceiver.encoding.max_bitrate)
+            left -= share
+            shares.append((transceiver, share))
+        return shares
+
+    def share_again(self) -> None:
+        """Have `take_targets` report once more: a stream's own limit has changed."""
+        self._shared = 0
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def handle_timer(self, now: float) -> None:
+        """Pass time on."""
+        self.pacer.handle_timer(now)
+        if self.estimator is not None:
+            self.estimator.handle_timer(now)
+
+    def close(self, now: float) -> None:
+        """Forget what waits: the senders say BYE."""
+        self._senders.clear()
+        self.pacer.close(now)
+        if self.estimator is not None:
+            self.estimator.close(now)
+            self.estimator = None
+
+    def next_timer(self) -> float | None:
+        """The earlier deadline of both."""
+        times = [self.pacer.next_timer(), self.estimator.next_timer() if self.estimator is not None else None]
+        return min((time for time in times if time is not None), default=None)
+
+
+def _paced(packet: rtp.Outgoing, ssrc: int) -> bwe.PacedPacket:
+    return bwe.PacedPacket((ssrc, packet), max(packet.size, 1), KINDS[packet.kind], ssrc, packet.keyframe, packet.first)
+
+
+def _has_feedback(transceiver: Transceiver) -> bool:
+    """Whether the peer reports on each packet."""
+    if not transceiver.codecs or rtp.TRANSPORT_CC not in transceiver.extensions:
+        return False
+    return "transport-cc" in transceiver.codecs[0].codec.feedback

@@ -1,0 +1,139 @@
+"""Video over a bottleneck, through the whole connection: the encoder is told what the path carries, and obeys."""
+
+import statistics
+
+import pytest
+
+from stack import peer
+from stack.testing import Conditions
+
+from .support import Call
+
+FPS = 30
+START = b"\x10\x02\x00\x9d\x01\x2a"
+DELTA = b"\x11\x02\x00"
+DELAY = 0.04
+
+
+class Film:
+    """A sends frames of the size that it is told; how long each takes is measured."""
+
+    def __init__(self, rate=None, *, loss=0.0, seed=0, configuration=None, tamper=lambda kind, sdp: sdp):
+        self.call = Call(
+            Conditions(delay=DELAY, loss=loss, rate=rate, queue=60_000), seed=seed, configuration=configuration
+        )
+        self.video = self.call.a.add_track("video")
+        self.call.negotiate(tamper=tamper)
+        assert self.call.link.run(lambda: self.call.connected, seconds=5)
+        self.bitrate = 0
+        self.number = self.seen = 0
+        self.sent_at = {}
+        self.delays = []
+        self.keyframe = True
+        self.targets = []
+
+    def roll(self, seconds):
+        """Film for a while; returns how many frames came and the bit/s of them."""
+        begin, received, size = self.call.now, 0, 0
+        self.delays = []
+        while self.call.now < begin + seconds:
+            self.obey()
+            amount = max(int(self.bitrate / 8 / FPS) - 100, 200) * (4 if self.keyframe else 1)
+            data = (START if self.keyframe else DELTA) + self.number.to_bytes(4, "big") + bytes(amount)
+            self.sent_at[self.number] = self.call.now
+            if self.call.a.send_frame(self.video, data, self.number * 3000, self.call.now, keyframe=self.keyframe):
+                self.keyframe = False
+            self.number += 1
+            self.call.link.run(seconds=1 / FPS)
+            for event in self.call.reported(1, peer.MediaReceived)[self.seen :]:
+                self.seen += 1
+                received += 1
+                size += len(event.frame.data)
+                start = 6 if event.frame.keyframe else 3
+                number = int.from_bytes(event.frame.data[start : start + 4], "big")
+                self.delays.append(self.call.now - self.sent_at[number])
+        return received, size * 8 / seconds
+
+    def obey(self):
+        for event in self.call.link.events[0]:
+            if isinstance(event, peer.TargetBitrateChanged):
+                self.bitrate = event.bitrate
+                self.targets.append((self.call.now, event.bitrate))
+            elif isinstance(event, peer.KeyframeRequested):
+                self.keyframe = True
+        self.call.link.events[0].clear()
+
+    def set_rate(self, rate):
+        for direction in self.call.link._directions:
+            direction.pipe.conditions.rate = rate
+
+
+def test_the_target_finds_what_the_path_carries():
+    film = Film(3e6)
+    film.roll(8)
+    frames, bitrate = film.roll(10)
+    assert frames > 0.95 * 10 * FPS
+    assert 0.75 * 3e6 < bitrate < 3e6
+    assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + 0.15
+
+
+def test_capacity_that_falls_by_half_is_noticed_within_a_second():
+    film = Film(4e6)
+    film.roll(12)
+    film.set_rate(2e6)
+    film.roll(1.5)
+    frames, bitrate = film.roll(8)
+    assert film.bitrate < 2.1e6
+    assert bitrate > 0.7 * 2e6
+    assert frames > 0.85 * 8 * FPS
+    assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + 0.2
+
+
+def test_a_bound_of_the_application_is_kept():
+    film = Film(None, configuration=peer.Configuration(bitrates=(50_000, 300_000, 1_000_000)))
+    film.roll(6)
+    _, bitrate = film.roll(4)
+    assert 0.8e6 < bitrate <= 1.0e6
+
+
+def test_random_loss_is_repaired_and_does_not_starve_the_stream():
+    film = Film(3e6, loss=0.02, seed=3)
+    film.roll(10)
+    frames, bitrate = film.roll(10)
+    assert bitrate > 1.5e6
+    assert frames > 0.93 * 10 * FPS
+
+
+def without_feedback(kind, text):
+    """As a peer describes itself that knows REMB only."""
+    lines = text.split("\r\n")
+    return "\r\n".join(line for line in lines if "transport-cc" not in line and "transport-wide-cc" not in line)
+
+
+def test_a_peer_without_transport_wide_feedback_is_followed_by_its_reports():
+    film = Film(2e6, tamper=without_feedback)
+    assert film.call.a.media.sending.target_bitrate == peer.Configuration().bitrates[1]
+    film.roll(20)
+    frames, bitrate = film.roll(10)
+    assert bitrate > 0.4 * 2e6
+    assert frames > 0.8 * 10 * FPS
+
+
+def test_two_streams_share_what_there_is_and_one_may_be_limited():
+    call = Call(Conditions(delay=DELAY))
+    one, two = call.a.add_track("video"), call.a.add_track("video")
+    assert call.connect()
+    call.a.set_encoding(one, peer.Encoding(max_bitrate=100_000))
+    call.link.run(seconds=0.1)
+    targets = {id(e.transceiver): e.bitrate for e in call.reported(0, peer.TargetBitrateChanged)}
+    total = call.a.media.sending.target_bitrate
+    assert targets[id(one)] == 100_000
+    assert targets[id(two)] == total - 100_000
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limits_that_make_no_sense_are_refused(limit):
+    call = Call()
+    video = call.a.add_track("video")
+    with pytest.raises(peer.InvalidAccessError, match="bitrate"):
+        call.a.set_encoding(video, peer.Encoding(max_bitrate=limit))
