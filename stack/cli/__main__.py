@@ -15,8 +15,12 @@ from stack import __version__
 
 COMMANDS: Final = {
     "ice": "stack.cli.ice:app",
+    "log": "stack.cli.log:app",
+    "sdp": "stack.cli.sdp:app",
     "stun": "stack.cli.stun:app",
     "turn": "stack.cli.turn:app",
+    "whep": "stack.cli.whip:whep_app",
+    "whip": "stack.cli.whip:app",
 }
 """Where each sub-command is: `module:typer application`. It is imported when somebody asks for it."""
 

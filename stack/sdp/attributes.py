@@ -6,7 +6,7 @@ lines whose own specification says to ignore them: these are kept with the unkno
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ..core import ParseError
 from .candidate import IGNORED_REASONS, Candidate
@@ -21,6 +21,7 @@ from .grammar import (
     integer,
     is_plain_integer,
     is_token,
+    remembered,
 )
 from .media import MediaDescription
 from .values import (
@@ -68,6 +69,8 @@ _match_rid = re.compile(r"([A-Za-z0-9_-]+) (send|recv)(?: (.+))?").fullmatch
 _match_rtpmap = re.compile(
     rf"(0|[1-9][0-9]{{0,2}}) ({TOKEN_GRAMMAR})/([1-9][0-9]{{0,9}})(?:/([1-9][0-9]{{0,2}}))? *"
 ).fullmatch
+_Rtpmap: TypeAlias = tuple[str, int, str, int, int | None]
+_Fmtp: TypeAlias = tuple[str, str, dict[str, str | None]]
 
 
 class Level:
@@ -126,45 +129,36 @@ class MediaLevel(Level):
         self.is_rtp = "RTP/" in media.protocol
         self.ssrcs: dict[int, SsrcDescription] = {}
         self.rids: dict[str, Rid] = {}
-        self._feedback: list[tuple[str, str, Feedback]] = []
-        self._feedback_values: dict[str, Feedback] = {}
-        self._rtpmaps: dict[str, tuple[Codec, str]] = {}
-        self._fmtps: list[tuple[str, str]] = []
+        self._feedback: list[tuple[str, Feedback]] = []
+        self._feedback_values: set[Feedback] = set()
+        self._rtpmaps: dict[str, tuple[_Rtpmap, str]] = {}
+        self._fmtps: list[_Fmtp] = []
 
     def parse_rtpmap(self, value: str) -> None:
         """RFC 8866 section 6.6."""
         if not self.is_rtp:
             self.keep("rtpmap", value)
             return
-        match = _match_rtpmap(value)
-        if match is None:
-            raise ParseError("bad-rtpmap", excerpt(value))
-        payload_type, name, clock_rate, channels = match.groups()
-        codec = Codec(int(payload_type), name, int(clock_rate), int(channels) if channels else None)
-        if codec.clock_rate > MAX_UINT32 or codec.payload_type > 127:
-            raise ParseError("bad-rtpmap", f"payload type or clock rate in {excerpt(value)}")
+        fields = _rtpmap(value)
+        payload_type = fields[0]
         if payload_type not in self._rtpmaps:
-            self._rtpmaps[payload_type] = codec, value
-        elif self._rtpmaps[payload_type][0] != codec:
+            self._rtpmaps[payload_type] = fields, value
+        elif self._rtpmaps[payload_type][0] != fields:
             raise ParseError("duplicate-attribute", f"payload type {payload_type} has two meanings")
 
     def parse_fmtp(self, value: str) -> None:
         """RFC 8866 section 6.15."""
-        payload_type, _, parameters = value.partition(" ")
-        self._fmtps.append((payload_type, parameters.strip()))
+        self._fmtps.append(_fmtp(value))
 
     def parse_feedback(self, value: str) -> None:
         """RFC 4585 section 4.2."""
-        payload_type, _, text = value.partition(" ")
-        feedback = self._feedback_values.get(text)
-        if feedback is None:
-            kind, _, parameter = text.partition(" ")
-            if not is_token(kind):
-                raise ParseError("bad-rtcp-fb", f"no type in {excerpt(value)}")
-            if len(self._feedback_values) == MAX_FEEDBACK:
+        item = _feedback(value)
+        values = self._feedback_values
+        if item[1] not in values:
+            if len(values) == MAX_FEEDBACK:
                 raise ParseError("too-many-feedback", f"more than {MAX_FEEDBACK} kinds in a section")
-            feedback = self._feedback_values[text] = Feedback(kind, parameter.strip() or None)
-        self._feedback.append((payload_type, text, feedback))
+            values.add(item[1])
+        self._feedback.append(item)
 
     def finish(self) -> None:
         """Build the formats from their lines; lines of formats that are not offered are kept."""
@@ -174,24 +168,30 @@ class MediaLevel(Level):
         media.other_lines.sort(key=lambda item: item[0])
         codecs: dict[str, Codec] = {}
         if self.is_rtp:
+            rtpmaps = self._rtpmaps
             for payload_type in media.formats:
-                entry = self._rtpmaps.pop(payload_type, None)
+                entry = rtpmaps.pop(payload_type, None)
                 if entry is not None:
-                    codecs[payload_type] = entry[0]
+                    _, number, name, clock_rate, channels = entry[0]
+                    codecs[payload_type] = Codec(number, name, clock_rate, channels, {}, [])
                 elif int(payload_type) in STATIC_FORMATS:
                     codecs[payload_type] = Codec(int(payload_type), *STATIC_FORMATS[int(payload_type)])
             media.codecs = list(codecs.values())
         for _, value in self._rtpmaps.values():
             self.keep("rtpmap", value)
-        for payload_type, text in self._fmtps:
+        for payload_type, text, parameters in self._fmtps:
             codec = codecs.get(payload_type)
-            if codec is None or not _add_parameters(codec, text):
+            if codec is not None and parameters:
+                codec.parameters.update(parameters)
+            elif codec is not None and text and codec.raw_parameters is None:
+                codec.raw_parameters = text
+            else:
                 self.keep("fmtp", f"{payload_type} {text}" if text else payload_type)
         self._distribute_feedback(codecs)
 
     def _distribute_feedback(self, codecs: dict[str, Codec]) -> None:
         given_to_all: set[Feedback] = set()
-        for payload_type, text, feedback in self._feedback:
+        for payload_type, feedback in self._feedback:
             codec = codecs.get(payload_type)
             if codec is not None:
                 if feedback not in codec.feedback:
@@ -203,28 +203,47 @@ class MediaLevel(Level):
                         if feedback not in each.feedback:
                             each.feedback.append(feedback)
             else:
-                self.keep("rtcp-fb", f"{payload_type} {text}")
+                kind, parameter = feedback
+                self.keep("rtcp-fb", f"{payload_type} {kind} {parameter}" if parameter else f"{payload_type} {kind}")
 
 
-def _add_parameters(codec: Codec, text: str) -> bool:
-    """Add the parameters of one `a=fmtp` line, and tell whether there was room for them."""
+@remembered
+def _rtpmap(value: str) -> _Rtpmap:
+    """Return payload type as text and number, encoding name, clock rate and channels."""
+    match = _match_rtpmap(value)
+    if match is None:
+        raise ParseError("bad-rtpmap", excerpt(value))
+    payload_type, name, clock_rate, channels = match.groups()
+    if int(clock_rate) > MAX_UINT32 or int(payload_type) > 127:
+        raise ParseError("bad-rtpmap", f"payload type or clock rate in {excerpt(value)}")
+    return payload_type, int(payload_type), name, int(clock_rate), int(channels) if channels else None
+
+
+@remembered
+def _fmtp(value: str) -> _Fmtp:
+    """Return payload type, text, and the parameters, which are empty if the text is not a list of them."""
+    payload_type, _, text = value.partition(" ")
+    text = text.strip()
     parameters: dict[str, str | None] = {}
     for part in text.split(";"):
-        name, equals, value = part.strip().partition("=")
+        name, equals, parameter = part.strip().partition("=")
         if equals:
-            parameters[name] = value
+            parameters[name] = parameter
         elif _is_parameter_name(name):
             parameters[name] = None
         elif name:
-            parameters.clear()
-            break
-    if parameters:
-        codec.parameters.update(parameters)
-    elif text and codec.raw_parameters is None:
-        codec.raw_parameters = text
-    else:
-        return False
-    return True
+            return payload_type, text, {}
+    return payload_type, text, parameters
+
+
+@remembered
+def _feedback(value: str) -> tuple[str, Feedback]:
+    """Return payload type and feedback."""
+    payload_type, _, text = value.partition(" ")
+    kind, _, parameter = text.partition(" ")
+    if not is_token(kind):
+        raise ParseError("bad-rtcp-fb", f"no type in {excerpt(value)}")
+    return payload_type, Feedback(kind, parameter.strip() or None)
 
 
 def parse_connection(value: str, reason: str) -> Connection:
@@ -240,6 +259,11 @@ def parse_connection(value: str, reason: str) -> Connection:
 
 
 def _parse_fingerprint(level: Level, value: str) -> None:
+    level.target.fingerprints.append(_fingerprint(value))
+
+
+@remembered  # each section of a description repeats it
+def _fingerprint(value: str) -> Fingerprint:
     algorithm, _, digest = value.strip(" ").partition(" ")
     algorithm = algorithm.lower()
     if not is_token(algorithm) or not _is_hex_bytes(digest):
@@ -247,7 +271,7 @@ def _parse_fingerprint(level: Level, value: str) -> None:
     size = (len(digest) + 1) // 3
     if _HASH_SIZES.get(algorithm, size) != size:
         raise ParseError("bad-fingerprint", f"{size} bytes are no {algorithm}")
-    level.target.fingerprints.append(Fingerprint(algorithm, digest.upper()))
+    return Fingerprint(algorithm, digest.upper())
 
 
 def _parse_setup(level: Level, value: str) -> None:
@@ -289,19 +313,25 @@ def _parse_ice_pacing(level: Level, value: str) -> None:
 
 
 def _parse_extmap(level: Level, value: str) -> None:
+    fields = _extmap(value)
+    identifier = fields[0]
+    if identifier in level.extmap_ids and identifier <= 256:
+        raise ParseError("bad-extmap", f"identifier {identifier} is there twice")
+    level.extmap_ids.add(identifier)
+    level.target.extmaps.append(ExtMap(*fields))
+
+
+@remembered
+def _extmap(value: str) -> tuple[int, str, str | None, str]:
     match = _match_extmap(value)
     if match is None:
         raise ParseError("bad-extmap", f"{excerpt(value)} is not identifier, direction and URI")
     number, direction, uri, attributes = match.groups()
     identifier = int(number)
-    if identifier > 256:
-        # RFC 8285 section 7: several extensions may compete for one identifier of this range.
-        if not 4096 <= identifier <= 4351:
-            raise ParseError("bad-extmap", f"identifier {identifier} is reserved")
-    elif identifier in level.extmap_ids:
-        raise ParseError("bad-extmap", f"identifier {identifier} is there twice")
-    level.extmap_ids.add(identifier)
-    level.target.extmaps.append(ExtMap(identifier, uri, direction, attributes or ""))
+    # RFC 8285 section 7: several extensions may compete for one identifier of the range from 4096.
+    if identifier > 256 and not 4096 <= identifier <= 4351:
+        raise ParseError("bad-extmap", f"identifier {identifier} is reserved")
+    return identifier, uri, direction, attributes or ""
 
 
 def _parse_group(level: SessionLevel, value: str) -> None:

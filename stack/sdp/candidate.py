@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..core import ParseError
-from .grammar import MAX_LINE_LENGTH, TOKEN_GRAMMAR, excerpt, integer, is_host, is_token
+from .grammar import MAX_LINE_LENGTH, TOKEN_GRAMMAR, excerpt, integer, is_digits, is_host, is_token, remembered
 
 TRANSPORTS: Final = frozenset({"udp", "tcp"})
 MAX_PRIORITY: Final = 0x7FFFFFFF
@@ -81,45 +81,48 @@ class Candidate:
         if not is_host(host):
             raise ParseError("bad-candidate", f"address {excerpt(host)}")
         protocol = transport.lower()
-        candidate = cls(foundation, int(component), protocol, int(priority), host, int(port), kind)
-        if not 1 <= candidate.component <= 256:
+        number, rank, place = int(component), int(priority), int(port)
+        if not 1 <= number <= 256:
             raise ParseError("bad-candidate", f"component {component} is not from 1 to 256")
-        if not 1 <= candidate.priority <= MAX_PRIORITY:
+        if not 1 <= rank <= MAX_PRIORITY:
             raise ParseError("bad-candidate", f"priority {priority} is not from 1 to {MAX_PRIORITY}")
-        if candidate.port > 65535 or (not candidate.port and protocol == "udp"):
+        if place > 65535 or (not place and protocol == "udp"):
             raise ParseError("bad-candidate", f"port {port} is not from 1 to 65535")
         if protocol not in TRANSPORTS:
             raise ParseError("unknown-transport", excerpt(transport))
         if kind not in CANDIDATE_TYPES:
             raise ParseError("unknown-candidate-type", excerpt(kind))
+        candidate = cls(foundation, number, protocol, rank, host, place, kind, extensions=[])
         pairs = pairs.rstrip(" ")
         if pairs:
-            candidate._parse_pairs(pairs[1:].split(" "))
+            (
+                candidate.related_host,
+                candidate.related_port,
+                candidate.tcp_type,
+                candidate.ufrag,
+                extensions,
+            ) = _pairs(pairs)
+            candidate.extensions += extensions
         return candidate
 
-    def _parse_pairs(self, fields: list[str]) -> None:
-        if len(fields) % 2:
-            raise ParseError("bad-candidate-extension", f"{excerpt(fields[-1])} has no value")
-        if not all(fields[1::2]):  # two spaces in a row: written behind the known ones, it would not be read again
-            raise ParseError("bad-candidate-extension", "an empty value")
-        extensions = self.extensions
-        for name, value in zip(fields[::2], fields[1::2], strict=True):
-            if name == "raddr" and self.related_host is None:
-                if not is_host(value):
-                    raise ParseError("bad-candidate", f"raddr {excerpt(value)}")
-                self.related_host = value
-            elif name == "rport" and self.related_port is None:
-                self.related_port = integer(value, "bad-candidate", "rport", 0, 65535)
-            elif name == "tcptype" and self.tcp_type is None:
-                if value not in TCP_TYPES:
-                    raise ParseError("bad-candidate-extension", f"tcptype {excerpt(value)}")
-                self.tcp_type = value
-            elif name == "ufrag" and self.ufrag is None:
-                self.ufrag = value
-            elif is_token(name):
-                extensions.append((name, value))
-            else:
-                raise ParseError("bad-candidate-extension", f"name {excerpt(name)}")
+    def extension(self, name: str) -> str | None:
+        """Return the value of the first extension with this name, or None."""
+        return next((value for known, value in self.extensions if known == name), None)
+
+    @property
+    def generation(self) -> int | None:
+        """How often libwebrtc had restarted ICE when it gathered this, from 0; None if it is not told."""
+        return _number(self.extension("generation"))
+
+    @property
+    def network_id(self) -> int | None:
+        """Which of its networks libwebrtc found this on, counted from 1; None if it is not told."""
+        return _number(self.extension("network-id"))
+
+    @property
+    def network_cost(self) -> int | None:
+        """How dear libwebrtc takes the network to be, 0 to 999 (10: Wi-Fi, 900: cellular); None if it is not told."""
+        return _number(self.extension("network-cost"))
 
     def serialize(self) -> str:
         """Return `candidate:...`, without `a=`."""
@@ -138,3 +141,40 @@ class Candidate:
         for name, value in self.extensions:
             text += f" {name} {value}"
         return text
+
+
+_Pairs: TypeAlias = tuple[str | None, int | None, str | None, str | None, tuple[tuple[str, str], ...]]
+
+
+@remembered
+def _pairs(text: str) -> _Pairs:
+    """Return raddr, rport, tcptype, ufrag, and the other extensions."""
+    fields = text[1:].split(" ")
+    if len(fields) % 2:
+        raise ParseError("bad-candidate-extension", f"{excerpt(fields[-1])} has no value")
+    if not all(fields[1::2]):  # two spaces in a row: written behind the known ones, it would not be read again
+        raise ParseError("bad-candidate-extension", "an empty value")
+    host = port = tcp_type = ufrag = None
+    extensions: list[tuple[str, str]] = []
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        if name == "raddr" and host is None:
+            if not is_host(value):
+                raise ParseError("bad-candidate", f"raddr {excerpt(value)}")
+            host = value
+        elif name == "rport" and port is None:
+            port = integer(value, "bad-candidate", "rport", 0, 65535)
+        elif name == "tcptype" and tcp_type is None:
+            if value not in TCP_TYPES:
+                raise ParseError("bad-candidate-extension", f"tcptype {excerpt(value)}")
+            tcp_type = value
+        elif name == "ufrag" and ufrag is None:
+            ufrag = value
+        elif is_token(name):
+            extensions.append((name, value))
+        else:
+            raise ParseError("bad-candidate-extension", f"name {excerpt(name)}")
+    return host, port, tcp_type, ufrag, tuple(extensions)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and is_digits(text) else None

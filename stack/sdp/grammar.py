@@ -4,9 +4,9 @@ Every check here matches whole strings with ASCII classes: `str.isdigit` would l
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv6Address
-from typing import Final
+from typing import Final, TypeVar
 
 from ..core import ParseError
 
@@ -30,6 +30,14 @@ MAX_FEEDBACK: Final = 32
 
 MAX_ICE_OPTIONS: Final = 32
 """ICE options of one level: fewer than ten are defined."""
+
+MAX_REMEMBERED: Final = 512
+"""Values of one kind that are remembered: the formats of three browsers are about 300 different lines."""
+
+MAX_REMEMBERED_LENGTH: Final = 256
+"""Characters of a value that is remembered: longer ones do not come again, and memory stays under 256 KB a kind."""
+
+Value = TypeVar("Value")
 
 TOKEN_GRAMMAR: Final = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+"  # noqa: S105  a token of a grammar
 """RFC 8866 section 9, `token`, as a regular expression."""
@@ -80,14 +88,46 @@ def integer(text: str, reason: str, what: str, low: int, high: int) -> int:
     raise ParseError(reason, f"{what} must be a number from {low} to {high}, not {excerpt(text)}")
 
 
+class _Remembered(dict[str, Value]):
+    """What `parse` made of the last short texts. A subclass of dict, for this is asked once for each line."""
+
+    __slots__ = ("_parse",)
+
+    def __init__(self, parse: Callable[[str], Value]) -> None:
+        super().__init__()
+        self._parse = parse
+
+    def __missing__(self, text: str) -> Value:
+        value = self._parse(text)
+        if len(text) <= MAX_REMEMBERED_LENGTH:
+            if len(self) == MAX_REMEMBERED:
+                self.clear()
+            self[text] = value
+        return value
+
+
+def remembered(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Remember what `parse` made of short texts: every browser offers the same formats again and again.
+
+    Args:
+        parse: A pure function whose results nobody changes.
+    """
+    return _Remembered(parse).__getitem__
+
+
+@remembered  # every section repeats the hosts of the first
 def is_host(text: str) -> bool:
     """Whether `text` is an IPv4 address, an IPv6 address without zone, or a domain name."""
+    return is_ip(text) or (":" not in text and _is_domain_name(text) is not None)
+
+
+def is_ip(text: str) -> bool:
+    """Whether `text` is an IPv4 address or an IPv6 address without zone."""
     if ":" in text:
         return len(text) <= MAX_IPV6_LENGTH and _is_ipv6(text)
-    return (_is_ipv4(text) or _is_domain_name(text)) is not None
+    return _is_ipv4(text) is not None
 
 
-@lru_cache(maxsize=64)  # every section repeats the hosts of the first, and parsing one costs 3 us
 def _is_ipv6(text: str) -> bool:
     try:
         return IPv6Address(text).scope_id is None

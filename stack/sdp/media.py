@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from . import details
 from .candidate import Candidate
 from .values import (
     Attribute,
@@ -113,3 +114,33 @@ class MediaDescription:
     def codec(self, payload_type: int) -> Codec | None:
         """Return the format with this payload type, or None."""
         return next((codec for codec in self.codecs if codec.payload_type == payload_type), None)
+
+    @property
+    def label(self) -> str | None:
+        """`a=label`, RFC 4574 section 5, or None."""
+        return details.label(self.attributes)
+
+    @property
+    def content(self) -> list[str]:
+        """The items of `a=content`, such as `slides`: RFC 4796 section 5."""
+        return details.content(self.attributes)
+
+    @property
+    def frame_rate(self) -> float | None:
+        """`a=framerate`, frames per second (RFC 8866 section 6.13), or None."""
+        return details.frame_rate(self.attributes)
+
+    @property
+    def image_attributes(self) -> list[details.ImageAttribute]:
+        """The `a=imageattr` lines, RFC 6236 section 3.1.1."""
+        return details.image_attributes(self.attributes)
+
+    @property
+    def sctp_maps(self) -> list[details.SctpMap]:
+        """The `a=sctpmap` lines of drafts older than RFC 8841."""
+        return details.sctp_maps(self.attributes)
+
+    @property
+    def cryptos(self) -> list[details.Crypto]:
+        """The `a=crypto` lines (RFC 4568) without the keys, which RFC 8827 section 6.5 forbids to use."""
+        return details.cryptos(self.attributes)

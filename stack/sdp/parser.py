@@ -17,6 +17,7 @@ from .attributes import (
     ValueParser,
     parse_connection,
 )
+from .errors import LineError
 from .grammar import (
     MAX_LINE_LENGTH,
     MAX_LINES,
@@ -49,54 +50,101 @@ _ORDER: Final = {
     "z": 9,
     "k": 10,
 }
+Errors: TypeAlias = list[LineError] | None
 _REPEATED: Final = frozenset("epbtrz")
+_unfit_characters = re.compile(r"[\r\x00\ud800-\udfff]")
 _is_payload_type = re.compile(r"0|[1-9][0-9]?|1[01][0-9]|12[0-7]").fullmatch
 
 
-def parse_into(session: "SessionDescription", text: str) -> None:
+def parse_into(session: "SessionDescription", text: str, errors: Errors = None) -> None:
     """Fill a new `session` from `text`.
 
+    Args:
+        session: What to fill.
+        text: The description.
+        errors: Where to put what is wrong with single lines, which are then left out; None to raise it.
+
     Raises:
-        ParseError: With the line number at the start of its detail.
+        LineError: A line is wrong, and `errors` is None; or there are too many sections.
+        ParseError: The text as a whole is too large.
     """
-    lines = _split(text)
-    index = _parse_header(session, lines)
+    lines = split_lines(text, errors)
+    _parse_levels(session, lines, _parse_header(session, lines, errors), errors)
+
+
+def parse_fragment_into(session: "SessionDescription", text: str) -> None:
+    """Fill a new `session` from a text without header: RFC 8840 section 9.2.
+
+    Raises:
+        ParseError: As `parse_into`.
+    """
+    lines = split_lines(text, None)
+    if lines == [""]:
+        lines = []
+    for index, line in enumerate(lines):
+        if line[:2] == "a=":  # RFC 8840 section 9.2 has receivers ignore the case of attributes
+            name, colon, value = line.partition(":")
+            lines[index] = name.lower() + colon + value
+    _parse_levels(session, lines, 0, None)
+
+
+def _parse_levels(session: "SessionDescription", lines: list[str], index: int, errors: Errors) -> None:
+    """Parse the attributes of the session, from line `index`, and the sections."""
     level: Level = SessionLevel(session)
-    index = _parse_attributes(level, lines, index)
+    index = _parse_attributes(level, lines, index, errors)
     mids: set[str] = set()
     while index < len(lines):
         if len(session.media) == MAX_MEDIA:
-            raise ParseError("too-many-media", f"line {index + 1}: more than {MAX_MEDIA} sections")
+            raise LineError("too-many-media", index + 1, lines[index], f"more than {MAX_MEDIA} sections")
         try:
             media = _parse_media_line(lines[index][2:])
         except ParseError as error:
-            raise _located(error, index + 1, lines[index]) from None
+            _report(errors, error, index + 1, lines[index])
+            index += 1
+            while index < len(lines) and lines[index][:2] != "m=":  # whose section would the attributes be?
+                index += 1
+            continue
         session.media.append(media)
         level = MediaLevel(media, mids)
-        index = _parse_attributes(level, lines, index + 1)
+        index = _parse_attributes(level, lines, index + 1, errors)
         level.finish()
 
 
-def _located(error: ParseError, number: int, line: str) -> ParseError:
-    """Return `error` with the place it happened at."""
-    return ParseError(error.reason, f"line {number}: {line.partition(':')[0][:40]}: {error.detail}")
+def _report(errors: Errors, error: ParseError, number: int, line: str) -> None:
+    """Say where `error` happened."""
+    located = LineError(error.reason, number, line, error.detail)
+    if errors is None:
+        raise located from None
+    errors.append(located)
 
 
-def _split(text: str) -> list[str]:
-    """Return the lines, after the checks that concern the text as a whole."""
+def split_lines(text: str, errors: Errors) -> list[str]:
+    """Return the lines, after the checks that concern the text as a whole.
+
+    Raises:
+        ParseError: The text is too large; or, if `errors` is None, a line has what no line can hold.
+    """
     if len(text) > MAX_SIZE:
         raise ParseError("too-large", f"{len(text)} characters, {MAX_SIZE} allowed")
     text = text.replace("\r\n", "\n").rstrip("\n")
-    if "\r" in text or "\0" in text or not _is_encodable(text):
-        raise ParseError("bad-character", "a lone CR, a NUL or half of a surrogate pair")
     lines = text.split("\n")
     if len(lines) > MAX_LINES:
         raise ParseError("too-many-lines", f"{len(lines)} lines, {MAX_LINES} allowed")
-    if len(text) > MAX_LINE_LENGTH:
+    if "\r" in text or "\0" in text or not _is_encodable(text) or len(text) > MAX_LINE_LENGTH:
         for number, line in enumerate(lines, 1):
-            if len(line) > MAX_LINE_LENGTH:
-                raise ParseError("line-too-long", f"line {number}: more than {MAX_LINE_LENGTH} characters")
+            error = _unfit(line)
+            if error is not None:
+                _report(errors, error, number, line.encode(errors="backslashreplace").decode())
+                lines[number - 1] = _unfit_characters.sub("", line)[:MAX_LINE_LENGTH]
     return lines
+
+
+def _unfit(line: str) -> ParseError | None:
+    if "\r" in line or "\0" in line or not _is_encodable(line):
+        return ParseError("bad-character", "a CR without LF, a NUL or half of a surrogate pair")
+    if len(line) > MAX_LINE_LENGTH:
+        return ParseError("line-too-long", f"more than {MAX_LINE_LENGTH} characters")
+    return None
 
 
 def _is_encodable(text: str) -> bool:
@@ -109,7 +157,7 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _parse_header(session: "SessionDescription", lines: list[str]) -> int:
+def _parse_header(session: "SessionDescription", lines: list[str], errors: Errors) -> int:
     """Parse what precedes the first attribute or section, and return its index.
 
     The order is enforced, as RFC 8866 section 5 has it: other implementations refuse what is out of order too.
@@ -118,29 +166,36 @@ def _parse_header(session: "SessionDescription", lines: list[str]) -> int:
     times = 0
     for index, line in enumerate(lines):
         letter = line[:1]
-        if line[1:2] != "=":
-            raise ParseError("bad-line", f"line {index + 1}: {excerpt(line)} is not of the form x=")
-        if letter in {"a", "m"}:
+        if line[1:2] == "=" and letter in {"a", "m"}:
             break
-        place = _ORDER.get(letter, -1)
-        if place < 0:
-            raise ParseError("bad-line", f"line {index + 1}: unknown type {excerpt(letter)}")
-        if place < rank or (place == rank and letter not in _REPEATED) or (rank < 2 and place != rank + 1):
-            raise ParseError("bad-order", f"line {index + 1}: {letter}= is not expected here")
-        if letter in {"r", "z"} and not times:
-            raise ParseError("bad-order", f"line {index + 1}: {letter}= before t=")
-        rank = place
-        times += letter == "t"
         try:
+            place = _place(line, rank, times)
+            rank = max(rank, place)
+            times += letter == "t"
             _parse_header_line(session, letter, line[2:], first_time=times == 1)
         except ParseError as error:
-            raise _located(error, index + 1, line[:2]) from None
+            _report(errors, error, index + 1, line)
     else:
         index = len(lines)
     if not times:
         missing = "v=" if rank < 0 else "o=" if rank < 1 else "s=" if rank < 2 else "t="
-        raise ParseError("missing-line", f"line {index + 1}: no {missing} before it")
+        _report(errors, ParseError("missing-line", f"no {missing} before it"), index + 1, "")
     return index
+
+
+def _place(line: str, rank: int, times: int) -> int:
+    """Return where in the header a line belongs, if it may stand behind those of `rank`."""
+    letter = line[:1]
+    if line[1:2] != "=":
+        raise ParseError("bad-line", f"{excerpt(line)} is not of the form x=")
+    place = _ORDER.get(letter, -1)
+    if place < 0:
+        raise ParseError("bad-line", f"unknown type {excerpt(letter)}")
+    if place < rank or (place == rank and letter not in _REPEATED) or (rank < 2 and place != rank + 1):
+        raise ParseError("bad-order", f"{letter}= is not expected here")
+    if letter in {"r", "z"} and not times:
+        raise ParseError("bad-order", f"{letter}= before t=")
+    return place
 
 
 def _parse_header_line(session: "SessionDescription", letter: str, value: str, *, first_time: bool) -> None:
@@ -164,7 +219,7 @@ def _parse_header_line(session: "SessionDescription", letter: str, value: str, *
         session.other_lines.append((letter, value))
 
 
-def _parse_attributes(level: Level, lines: list[str], start: int) -> int:
+def _parse_attributes(level: Level, lines: list[str], start: int, errors: Errors) -> int:
     """Parse lines from `start` up to the next `m=`, and return its index."""
     values, flags, other = _MEDIA if isinstance(level, MediaLevel) else _SESSION
     value_of, flag_of, keep = values.get, flags.get, level.attributes.append
@@ -190,8 +245,22 @@ def _parse_attributes(level: Level, lines: list[str], start: int) -> int:
             else:
                 other(level, line)
         except ParseError as error:
-            raise _located(error, index + 1, line) from None
+            if not _is_good_without_spaces(level, line):
+                _report(errors, error, index + 1, line)
     return len(lines)
+
+
+def _is_good_without_spaces(level: Level, line: str) -> bool:
+    """Parse a line that was wrong without the white space at its end, and tell whether that helped."""
+    # Deviates: RFC 8866 section 9 allows none, but gateways that put lines together leave some.
+    stripped = line.rstrip(" \t")
+    if stripped == line:
+        return False
+    try:
+        _parse_attributes(level, [stripped], 0, None)
+    except LineError:
+        return False
+    return True
 
 
 def _unknown(name: str, value: str | None, *, needs_value: bool) -> Attribute:

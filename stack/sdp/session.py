@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from .errors import LineError
 from .media import MediaDescription
 from .parser import parse_into
 from .values import Attribute, Bandwidth, Connection, ExtMap, Fingerprint, Group, Origin, Timing
@@ -61,14 +62,20 @@ class SessionDescription:
     other_lines: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, text: str) -> "SessionDescription":
+    def parse(cls, text: str, *, errors: list[LineError] | None = None) -> "SessionDescription":
         """Parse a description; line ends may be CRLF or LF.
 
+        Args:
+            text: The description.
+            errors: For tools that show all that is wrong at once: if it is given, what is wrong is appended to it and
+                left out, instead of the first error being raised. A negotiation must not use that.
+
         Raises:
-            ParseError: The reason is a slug such as `bad-fingerprint`; the detail begins with the line number.
+            LineError: The reason is a slug such as `bad-fingerprint`; it names the line.
+            ParseError: The text as a whole is too large.
         """
         session = cls()
-        parse_into(session, text)
+        parse_into(session, text, errors)
         return session
 
     def serialize(self) -> str:

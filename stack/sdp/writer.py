@@ -19,11 +19,29 @@ def write(session: "SessionDescription") -> str:
     lines = _session_lines(session)
     for media in session.media:
         _add_media(lines, media)
+    return join_lines(lines)
+
+
+def join_lines(lines: list[str]) -> str:
+    """Return the text that these lines make.
+
+    Raises:
+        LocalError: If one holds a line break or a NUL.
+    """
     text = "\r\n".join(lines)
     breaks = len(lines) - 1
     if "\0" in text or text.count("\r") != breaks or text.count("\n") != breaks:
         raise LocalError("a value with a line break or a NUL would become lines of its own")
     return text + "\r\n"
+
+
+def lines_of(session: "SessionDescription") -> tuple[list[str], list[list[str]]]:
+    """Return the lines of the session level, and those of each section with its `m=` line first."""
+    sections: list[list[str]] = []
+    for media in session.media:
+        sections.append([])
+        _add_media(sections[-1], media)
+    return _session_lines(session), sections
 
 
 def _session_lines(session: "SessionDescription") -> list[str]:
@@ -126,14 +144,15 @@ def _add_rtp(lines: list[str], media: "MediaDescription") -> None:
 
 def _add_codec(lines: list[str], codec: "Codec") -> None:
     payload_type = codec.payload_type
-    channels = f"/{codec.channels}" if codec.channels is not None else ""
-    lines.append(f"a=rtpmap:{payload_type} {codec.name}/{codec.clock_rate}{channels}")
-    if codec.feedback:
-        prefix = f"a=rtcp-fb:{payload_type} "
-        lines += [
-            f"{prefix}{kind} {parameter}" if parameter is not None else f"{prefix}{kind}"
-            for kind, parameter in codec.feedback
-        ]
+    if codec.channels is None:
+        lines.append(f"a=rtpmap:{payload_type} {codec.name}/{codec.clock_rate}")
+    else:
+        lines.append(f"a=rtpmap:{payload_type} {codec.name}/{codec.clock_rate}/{codec.channels}")
+    for kind, parameter in codec.feedback:
+        if parameter is None:
+            lines.append(f"a=rtcp-fb:{payload_type} {kind}")
+        else:
+            lines.append(f"a=rtcp-fb:{payload_type} {kind} {parameter}")
     if codec.raw_parameters is not None:
         lines.append(f"a=fmtp:{payload_type} {codec.raw_parameters}")
     if codec.parameters:

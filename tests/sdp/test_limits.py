@@ -1,7 +1,15 @@
 """Every named limit, hit from both sides."""
 
 from stack.sdp import MAX_CANDIDATES, MAX_LINE_LENGTH, MAX_LINES, MAX_MEDIA, MAX_SIZE
-from stack.sdp.grammar import MAX_FEEDBACK, MAX_ICE_OPTIONS, MAX_IPV6_LENGTH, is_host
+from stack.sdp.grammar import (
+    MAX_FEEDBACK,
+    MAX_ICE_OPTIONS,
+    MAX_IPV6_LENGTH,
+    MAX_REMEMBERED,
+    MAX_REMEMBERED_LENGTH,
+    is_host,
+    remembered,
+)
 
 from .support import DATA, HEADER, VIDEO, media, refused, session
 
@@ -60,3 +68,16 @@ def test_ipv6_length():
     assert len(longest) == MAX_IPV6_LENGTH
     assert is_host(longest)
     assert not is_host("0" + longest)
+
+
+def test_what_is_remembered():
+    asked = []
+    parse = remembered(lambda text: asked.append(text) or len(text))
+    short, long = "x" * MAX_REMEMBERED_LENGTH, "x" * (MAX_REMEMBERED_LENGTH + 1)
+    assert [parse(short), parse(short), parse(long), parse(long)] == [len(short), len(short), len(long), len(long)]
+    assert asked == [short, long, long]
+    for number in range(MAX_REMEMBERED):  # one too many: it begins anew
+        parse(str(number))
+    asked.clear()
+    assert [parse(short), parse(str(MAX_REMEMBERED - 1))] == [len(short), 3]
+    assert asked == [short]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz.sdp import check_candidate, check_description
+from fuzz.sdp import check_candidate, check_description, check_fragment, check_tools
 from stack.sdp import SessionDescription
 
 from .support import DATA, FINGERPRINT, HEADER, load, text_of
@@ -82,6 +82,18 @@ def test_one_plausible_line(line):
 @given(st.text(max_size=300) | candidate)
 def test_candidates(text):
     assert check_candidate(text.encode("utf-8", "surrogatepass")) is None
+
+
+@settings(parent=quiet, max_examples=150)
+@given(description)
+def test_tools_raise_on_no_description(text):
+    assert check_tools(text.encode()) is None
+
+
+@settings(parent=quiet, max_examples=150)
+@given(st.lists(section, max_size=3))
+def test_fragments_of_plausible_lines(sections):
+    assert check_fragment(text_of(*(line for lines in sections for line in lines)).encode()) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,11 +2,12 @@
 
 import pytest
 
-from stack.sdp import SessionDescription
+from stack.sdp import SctpMap, SessionDescription, format_of
+from stack.sdp.lint import RULES, lint
 
 from .support import load, round_trip
 
-ALL = [*load("browsers.json"), *load("stacks.json"), *load("rfc8829.json")]
+ALL = [*load("browsers.json"), *load("stacks.json"), *load("representative.json"), *load("rfc8829.json")]
 
 
 def codec(c, kind):
@@ -68,7 +69,8 @@ def comparable(text):
         elif line.startswith("a=ice-options:"):
             yield line.replace(",", " ")
         else:
-            yield line.replace("msid-semantic: ", "msid-semantic:").replace(" ;", ";").replace("; ", ";")
+            lower = line.replace("fingerprint:SHA", "fingerprint:sha").rstrip(" ")
+            yield lower.replace("msid-semantic: ", "msid-semantic:").replace(" ;", ";").replace("; ", ";")
 
 
 @pytest.mark.parametrize(("text", "expected"), ALL)
@@ -100,3 +102,44 @@ def test_bundle_only_sections_of_rfc_8829_are_not_rejected():
     offer = next(p.values[0] for p in load("rfc8829.json") if p.id == "offer-C1")
     sections = SessionDescription.parse(offer).media
     assert [(m.port, m.bundle_only, m.is_rejected) for m in sections] == [(9, False, False), (0, True, False)]
+
+
+def representative(name):
+    return SessionDescription.parse(next(p.values[0] for p in load("representative.json") if p.id == name))
+
+
+def test_simulcast_of_safari():
+    video = representative("safari-offer").media[1]
+    assert [rid.id for rid in video.rids] == ["hi", "lo"]
+    assert video.codec(100).name == "H265"
+    assert format_of(video.codec(98)).profile_level_id.profile == "constrained high"
+
+
+def test_what_old_chrome_and_gateways_write_is_recognised():
+    *_, data = representative("chrome-2017-offer").media
+    assert (data.sctp_port, data.sctp_maps) == (None, [SctpMap(5000, "webrtc-datachannel", 1024)])
+    (audio,) = representative("sip-gateway-offer").media
+    assert [crypto.suite for crypto in audio.cryptos] == ["AES_CM_128_HMAC_SHA1_80"]
+    assert audio.fingerprints == []
+    assert representative("webrtcbin-offer").media[0].frame_rate == 30.0
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("safari-offer", set()),
+        ("livekit-offer", set()),
+        ("mediasoup-answer", {"space-at-end"}),
+        ("janus-answer", {"bundle-no-mid-extension"}),
+        ("webrtcbin-offer", set()),
+        ("asterisk-answer", set()),
+        ("freeswitch-offer", {"profile", "mid-missing"}),
+        ("sip-gateway-offer", {"sdes", "fingerprint-missing", "ice-missing", "rtcp-mux-missing"}),
+        ("chrome-2017-offer", {"sctpmap", "sctp-protocol", "bundle-no-mid-extension"}),
+    ],
+)
+def test_what_is_wrong_with_them(name, rules):
+    text = next(p.values[0] for p in load("representative.json") if p.id == name)
+    found = {finding.rule for finding in lint(text, name.rpartition("-")[2]) if finding.severity != "info"}
+    assert found >= rules
+    assert not [rule for rule in found - rules if RULES[rule].severity == "error"]
