@@ -21,7 +21,7 @@ ALLOWED = {
     "peer": {"core", "demux", *LAYERS},
     "aio": {"core", "peer", "media", *LAYERS},  # media only inside functions, when pixels are asked for
     "media": {"core", "rtp"},
-    "cli": {"core", "aio", "stun", "turn", "ice", "__init__"},
+    "cli": {"core", "aio", "media", "sdp", "stun", "turn", "ice", "__init__"},
     "car": {"core", "rtp", "aio", "media", "__init__"},
     "__init__": {"aio", "media"},
 }

@@ -1,10 +1,18 @@
 """Fixtures of this folder."""
 
 import pytest
+import pytest_asyncio
 
 from stack.aio.interfaces import AddressPolicy, local_addresses
 
-from . import turn_servers
+from . import matrix, turn_servers
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    matrix.record(item, report)
+    return report
 
 
 @pytest.fixture
@@ -25,3 +33,16 @@ async def turn(request, host, tmp_path):
     else:
         with turn_servers.coturn(host, tmp_path) as addresses:
             yield addresses
+
+
+@pytest.fixture(scope="module")
+def kind(request):
+    """Which partner; tests are parametrised with it indirectly."""
+    return request.param
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def partner(kind):
+    """The partner, running. One serves all tests of a module: each begins a connection of its own in it."""
+    async with kind.run() as running:
+        yield running

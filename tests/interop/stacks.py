@@ -120,4 +120,5 @@ def prefer(pc, mime):
     capabilities = load(name_of(pc)).RTCRtpSender.getCapabilities("video").codecs
     chosen = [codec for codec in capabilities if codec.mimeType == mime]
     for transceiver in pc.getTransceivers():
-        transceiver.setCodecPreferences(chosen)
+        if transceiver.kind == "video":
+            transceiver.setCodecPreferences(chosen)

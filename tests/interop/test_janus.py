@@ -1,0 +1,122 @@
+"""Janus: it answers us (echo test, video room) and offers to us (video room, text room)."""
+
+import asyncio
+import json
+
+import pytest
+import pytest_asyncio
+
+from stack import RTCPeerConnection
+
+from .audio import Tone
+from .janus import janus
+from .stacks import PATIENCE, announced, connected, inbox, opened, prefer
+from .video import encoded_track, is_the_picture
+
+pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
+CODECS = {"video/VP8": "vp8", "video/H264": "h264"}
+ROOM = 4711
+ENOUGH = 20  # frames, packets and messages
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory):
+    async with janus(tmp_path_factory.mktemp("janus")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pc():
+    async with asyncio.timeout(PATIENCE), RTCPeerConnection() as made:
+        yield made
+
+
+def tracks_of(pc):
+    tracks = asyncio.Queue()
+    pc.on("track", tracks.put_nowait)
+    return tracks
+
+
+async def receive(tracks):
+    """Video and audio until there is enough of both."""
+    by_kind = {track.kind: track for track in [await tracks.get(), await tracks.get()]}
+    pictures = 0
+    while pictures < ENOUGH:
+        pictures += is_the_picture(await by_kind["video"].recv())
+    packets = [await by_kind["audio"].recv_encoded() for _ in range(ENOUGH)]
+    assert all(packet.data for packet in packets)
+
+
+@pytest.mark.parametrize("mime", CODECS)
+async def test_it_sends_back_media_and_data(server, pc, mime):
+    handle = await server.attach("echotest")
+    pc.addTrack(encoded_track("ours", mime))
+    pc.addTrack(Tone())
+    prefer(pc, mime)
+    channel, tracks = pc.createDataChannel("JanusDataChannel"), tracks_of(pc)
+    data = await handle.offer(pc, audio=True, video=True, data=True, videocodec=CODECS[mime])
+    assert data["result"] == "ok"
+    await connected(pc)
+    echoes = inbox(await opened(channel))
+    for number in range(ENOUGH):
+        channel.send(str(number))
+        assert (await echoes.get()).endswith(f" {number}")
+    await receive(tracks)
+    await handle.leave()
+
+
+@pytest.mark.parametrize("mime", CODECS)
+async def test_it_passes_media_on_in_a_video_room(server, pc, mime):
+    """We offer what we publish; what is subscribed to, Janus offers."""
+    publisher = await server.attach("videoroom")
+    room = {"room": ROOM}
+    await publisher.request(request="create", videocodec=CODECS[mime], publishers=2, **room)
+    joined, _ = await publisher.message(request="join", ptype="publisher", **room)
+    track = encoded_track("ours", mime)
+    pc.addTrack(track)
+    pc.addTrack(Tone())
+    prefer(pc, mime)
+    await publisher.offer(pc, request="publish")
+    await connected(pc)
+    async with RTCPeerConnection() as watching:
+        subscriber = await server.attach("videoroom")
+        streams = [{"feed": joined["id"]}]
+        _, jsep = await subscriber.message(request="join", ptype="subscriber", streams=streams, **room)
+        tracks = tracks_of(watching)
+        await subscriber.answer(watching, jsep, request="start")
+        await connected(watching)
+        await receive(tracks)
+        assert track.keyframe_requests >= 1
+        await subscriber.leave()
+    await publisher.request(request="destroy", **room)
+    await publisher.leave()
+
+
+async def test_it_offers_a_data_channel_in_a_text_room(server, pc):
+    handle = await server.attach("textroom")
+    await handle.request(request="create", room=ROOM)
+    _, jsep = await handle.message(request="setup")
+    assert jsep["type"] == "offer"
+    theirs = announced(pc)
+    channel = pc.createDataChannel("JanusDataChannel")
+    await handle.answer(pc, jsep, request="ack")
+    await connected(pc)
+    messages = inbox(await opened(channel))
+
+    async def say(what, **members):
+        channel.send(json.dumps({"textroom": what, "transaction": what, "room": ROOM} | members))
+
+    await say("join", username="driver")
+    await heard(messages, transaction="join", textroom="success")
+    await say("message", text="größer, 更大, 🚗")
+    await heard(messages, textroom="message", text="größer, 更大, 🚗")
+    assert theirs.empty()
+    await handle.leave()
+
+
+async def heard(messages, **members):
+    """Read until a message with these members comes."""
+    while True:
+        message = json.loads(await messages.get())
+        if message.items() >= members.items():
+            return
