@@ -6,6 +6,7 @@ but `ParseError` is raised.
 """
 
 from stack.aio.links import MAX_LINKS, ice_servers, parse_links
+from stack.aio.whip_descriptions import restarted_description
 from stack.core import LocalError, ParseError
 from stack.sdp import Fragment, SessionDescription
 
@@ -30,8 +31,6 @@ def check_links(data: bytes) -> None:
 
 def check_restart(data: bytes) -> None:
     """An answer and a fragment, with an empty line between them."""
-    from stack.aio.whip import restarted_description
-
     answer, _, rest = _text(data).partition("\r\n\r\n")
     try:
         fragment = Fragment.parse(rest)

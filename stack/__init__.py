@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aio import (
+        AudioStreamTrack,
+        EncodedAudioTrack,
         EncodedFrame,
         EncodedMediaTrack,
         EncodedVideoTrack,
@@ -37,11 +39,14 @@ if TYPE_CHECKING:
         RTCSessionDescription,
         RTCStatsReport,
         SdpSyntaxError,
+        VideoStreamTrack,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AudioStreamTrack",
+    "EncodedAudioTrack",
     "EncodedFrame",
     "EncodedMediaTrack",
     "EncodedVideoTrack",
@@ -71,6 +76,7 @@ __all__ = [
     "RTCStatsReport",
     "RemoteStreamTrack",
     "SdpSyntaxError",
+    "VideoStreamTrack",
 ]
 
 

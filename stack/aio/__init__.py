@@ -31,16 +31,21 @@ from .rtp import (
 )
 from .stats import RTCStatsReport
 from .tracks import (
+    AudioStreamTrack,
+    EncodedAudioTrack,
     EncodedFrame,
     EncodedMediaTrack,
     EncodedVideoTrack,
     MediaStreamError,
     MediaStreamTrack,
     RemoteStreamTrack,
+    VideoStreamTrack,
 )
 
 __all__ = [
     "AddressPolicy",
+    "AudioStreamTrack",
+    "EncodedAudioTrack",
     "EncodedFrame",
     "EncodedMediaTrack",
     "EncodedVideoTrack",
@@ -71,4 +76,5 @@ __all__ = [
     "RTCStatsReport",
     "RemoteStreamTrack",
     "SdpSyntaxError",
+    "VideoStreamTrack",
 ]

@@ -170,6 +170,8 @@ class RTCConfiguration:
         bitrates: Ours: smallest, first and largest bit/s of all media that we send.
         keyLog: Ours: a file to which the secrets of DTLS go, as SSLKEYLOGFILE has them, so that Wireshark can decrypt a
             capture. The environment variable does the same for all connections.
+        packetLog: Ours: a pcapng file to which every packet goes in cleartext, for Wireshark.
+        eventLog: Ours: a file of JSON lines to which every event goes, for `webrtc log show`.
         iceTransportPolicy: `all`, or `relay` to be reached through TURN servers only (W3C).
         playoutDelay: Ours, not W3C's: smallest and largest playout delay to ask of whoever receives our video,
             seconds. (0, 0) makes a browser show each frame at once; None leaves it to the receiver.
@@ -190,6 +192,8 @@ class RTCConfiguration:
     certificates: list[RTCCertificate] = field(default_factory=list)
     bitrates: tuple[int, int, int] | None = None
     keyLog: str | os.PathLike[str] | None = None
+    packetLog: str | os.PathLike[str] | None = None
+    eventLog: str | os.PathLike[str] | None = None
     iceTransportPolicy: Literal["all", "relay"] = "all"
     playoutDelay: tuple[float, float] | None = None
     addresses: AddressPolicy = DEFAULT_POLICY

@@ -1,20 +1,5 @@
 """Event emitters that lose nothing: an exception in a handler reaches the loop's exception handler."""
 
-import asyncio
-from typing import Any
+from ..media.events import EventTarget
 
-from pyee.asyncio import AsyncIOEventEmitter
-
-
-class EventTarget(AsyncIOEventEmitter):
-    """Base of everything with `on`. Handlers may be functions or coroutine functions."""
-
-    def dispatch(self, name: str, *args: Any) -> bool:
-        """Call the handlers of `name`. What they raise goes to the event loop's exception handler, never up."""
-        try:
-            return self.emit(name, *args)
-        except Exception as error:  # noqa: BLE001  the handler is the application's: whatever it raises is reported
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"exception in a handler of {name!r}", "exception": error, "emitter": self}
-            )
-            return True
+__all__ = ["EventTarget"]

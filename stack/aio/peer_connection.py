@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
@@ -23,6 +24,7 @@ from .data_channel import PRIORITIES, RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .driver import Driver
 from .events import EventTarget
+from .logs import EventLog, PacketLog, key_log_writer
 from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from .stats import RTCStatsReport, select
 from .tracks import EncodedFrame, MediaStreamTrack
@@ -68,6 +70,10 @@ class RTCPeerConnection(EventTarget):
     ) -> None:
         super().__init__()
         self._configuration = configuration or RTCConfiguration()
+        self._packet_log: PacketLog | None = None
+        self._event_log: EventLog | None = None
+        if self._configuration.eventLog is not None:
+            self._event_log = EventLog(self._configuration.eventLog, secrets.token_hex(4))
         self._machine = PeerConnection(
             certificate=self._certificate(),
             random_bytes=os.urandom,
@@ -132,6 +138,8 @@ class RTCPeerConnection(EventTarget):
         key_log = ours.keyLog or os.environ.get("SSLKEYLOGFILE")
         if key_log and settings.keylog is None:
             changes["keylog"] = key_log_writer(key_log)
+        if ours.packetLog is not None:
+            self._packet_log = changes["packet_log"] = PacketLog(ours.packetLog)
         return dataclasses.replace(settings, **changes)
 
     # -- W3C attributes ----------------------------------------------------------------------------------------
@@ -307,6 +315,7 @@ class RTCPeerConnection(EventTarget):
         """Apply what createOffer or createAnswer returned, or without an argument create and apply it."""
         given = None if sessionDescription is None else Description(sessionDescription.type, sessionDescription.sdp)
         self._machine.set_local_description(given, self._driver.now())
+        self._log_description("local", self._machine.local_description)
         if self._machine.wants_sockets:
             self._gathered.clear()
             self._driver.gather()
@@ -323,7 +332,12 @@ class RTCPeerConnection(EventTarget):
         """Apply the peer's description."""
         given = Description(sessionDescription.type, sessionDescription.sdp)
         self._machine.set_remote_description(given, self._driver.now())
+        self._log_description("remote", given)
         self._driver.flush()
+
+    def _log_description(self, whose: str, description: Description | None) -> None:
+        if self._event_log is not None and description is not None:
+            self._event_log.write("signaling", f"{whose}-description-set", type=description.type, sdp=description.sdp)
 
     def restartIce(self) -> None:
         """Look for new paths with the next offer, which `negotiationneeded` asks for (W3C restartIce).
@@ -379,6 +393,9 @@ class RTCPeerConnection(EventTarget):
         await self._driver.close()
         self._gathered.set()
         self.remove_all_listeners()
+        for log in (self._packet_log, self._event_log):
+            if log is not None:
+                log.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -391,6 +408,8 @@ class RTCPeerConnection(EventTarget):
     # -- events ------------------------------------------------------------------------------------------------
 
     def _report(self, event: events.Event) -> None:
+        if self._event_log is not None:
+            self._event_log.report(event)
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
@@ -597,20 +616,6 @@ class RTCPeerConnection(EventTarget):
         if wrapper is None:
             wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
         return wrapper
-
-
-def key_log_writer(path: str | os.PathLike[str]) -> Callable[[str], None]:
-    """Return what appends lines to a file that others may write too, readable by its owner only."""
-
-    def write(line: str) -> None:
-        # One write each, so that the lines of several processes do not mix; the file is not kept open for it.
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, f"{line}\n".encode())
-        finally:
-            os.close(descriptor)
-
-    return write
 
 
 def ntp_offset() -> float:

@@ -70,11 +70,18 @@ def _h264(profile: str, payload_type: int) -> Codec:
 
 
 CODECS: Final[dict[str, tuple[Codec, ...]]] = {
-    "audio": (Codec("audio/opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"}, payload_type=111),),
+    "audio": (
+        Codec("audio/opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"}, payload_type=111),
+        Codec("audio/G722", 8000, 1, payload_type=9),  # 16 kHz under an RTP clock of 8 kHz: RFC 3551 section 4.5.2
+        Codec("audio/PCMU", 8000, 1, payload_type=0),
+        Codec("audio/PCMA", 8000, 1, payload_type=8),
+    ),
     "video": (
         Codec("video/VP8", 90000, feedback=_VIDEO_FEEDBACK, payload_type=96),
         _h264("42e01f", 98),
         _h264("42001f", 100),
+        Codec("video/VP9", 90000, parameters={"profile-id": "0"}, feedback=_VIDEO_FEEDBACK, payload_type=102),
+        Codec("video/AV1", 90000, feedback=_VIDEO_FEEDBACK, payload_type=104),
     ),
 }
 """What we offer, in order of preference. The number after each video codec is its retransmission stream."""
@@ -102,6 +109,10 @@ def matches(ours: Codec, theirs: sdp.Codec) -> bool:
         return False
     if ours.kind == "audio":
         return (ours.channels or 1) == (theirs.channels or 1)
+    if ours.name.upper() == "VP9":  # RFC 9628 section 6.1: without a profile it is 0
+        return (theirs.parameters.get("profile-id") or "0") == ours.parameters["profile-id"]
+    if ours.name.upper() == "AV1":
+        return (theirs.parameters.get("profile") or "0") == "0"
     if ours.name.upper() == "H264":  # RFC 6184 section 8.2.2: mode and profile must be the same
         mode = theirs.parameters.get("packetization-mode") or "0"
         return mode == ours.parameters["packetization-mode"] and _h264_profile(theirs.parameters) == _h264_profile(
@@ -136,7 +147,8 @@ def negotiate(preferences: Iterable[Codec], remote: sdp.MediaDescription) -> lis
         codec = dataclasses.replace(ours, feedback=feedback, parameters=parameters)
         rtx_payload_type = rtx.get(fmt.payload_type) if "nack" in feedback else None
         agreed.append(NegotiatedCodec(codec, fmt.payload_type, rtx_payload_type, dict(fmt.parameters)))
-    return agreed
+    # Not implemented: clock rates that change within a stream (RFC 7160). The best codec decides.
+    return [item for item in agreed if item.codec.clock_rate == agreed[0].codec.clock_rate]
 
 
 def offered(preferences: Iterable[Codec]) -> list[NegotiatedCodec]:

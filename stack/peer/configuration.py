@@ -8,6 +8,7 @@ from typing import Final, Literal
 from ..dtls import Config as DtlsConfig
 from ..ice import Config as IceConfig
 from ..sctp import Config as SctpConfig
+from .secure_media import PacketLog
 
 DEFAULT_MTU: Final = 1200
 """Bytes of a UDP payload that pass nearly every path (RFC 8835 section 5 leaves it to the implementation)."""
@@ -35,6 +36,8 @@ class Configuration:
         bitrates: Smallest, first and largest bit/s of all media that we send; what the path carries decides between
             the first and the last.
         max_send_delay: Seconds that video may wait to leave before it is dropped up to the next key frame.
+        packet_log: Called with every packet in cleartext, see `secure_media.PacketLog`; None for none. For debugging:
+            what a peer says in confidence goes there.
         keylog: Called with NSS key-log lines, so that a capture can be decrypted; None keeps secrets secret.
     """
 
@@ -49,6 +52,7 @@ class Configuration:
     bundle_policy: Literal["balanced", "max-compat", "max-bundle"] = "max-bundle"
     bitrates: tuple[int, int, int] = (50_000, 500_000, 12_000_000)
     max_send_delay: float = 0.4
+    packet_log: PacketLog | None = None
     keylog: Callable[[str], None] | None = None
 
     def sctp_for(self, remote_port: int) -> SctpConfig:

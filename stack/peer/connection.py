@@ -272,7 +272,7 @@ class PeerConnection(Negotiation):
         """
         now = self._clamp(now)
         active = transceiver.encoding.active
-        if self._closed or transceiver.sender is None or not active or not self.transport.can_send_media:
+        if self._closed or transceiver.sender is None or not active or not self.transport.media.can_send:
             return False
         timestamp = (timestamp + transceiver.timestamp_offset) & 0xFFFFFFFF
         transceiver.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
@@ -373,7 +373,7 @@ class PeerConnection(Negotiation):
 
     def _receive_media(self, now: float) -> None:
         self.transport.poll(now)
-        if self.session.transceivers or self.transport.media_waits:
+        if self.session.transceivers or self.transport.media.waits:
             self.media.receive(now)
 
     def next_timer(self) -> float | None:
@@ -450,6 +450,8 @@ class PeerConnection(Negotiation):
                 while (reported := transceiver.sender.next_event()) is not None:
                     if isinstance(reported, rtp.KeyframeRequested):
                         self._events.append(events.KeyframeRequested(transceiver))
+        for transceiver in self.media.sending.take_keyframe_requests():
+            self._events.append(events.KeyframeRequested(transceiver))
         for transceiver, bitrate in self.media.sending.take_targets():
             transceiver.target_bitrate = bitrate
             self._events.append(events.TargetBitrateChanged(transceiver, bitrate))

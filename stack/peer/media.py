@@ -14,6 +14,9 @@ from .transport import Transport
 RTP_OVERHEAD: Final = 60
 """Bytes of an RTP packet beside its payload: header 12, our header extensions up to 46, and the RTX number 2."""
 
+FEEDBACK_INTERVAL: Final = 0.05
+"""Seconds between reports on packets: what a sender needs to notice a full path within the next picture or two."""
+
 RtpMachine: TypeAlias = rtp.Sender | rtp.Receiver | rtp.TransportFeedbackGenerator
 
 
@@ -131,7 +134,9 @@ class Media:
         )
         extension = transceiver.extensions.get(rtp.TRANSPORT_CC)
         if extension is not None and "transport-cc" in feedback and self._feedback is None:
-            self._feedback = rtp.TransportFeedbackGenerator(ssrc=self._local_ssrc, extension_id=extension)
+            self._feedback = rtp.TransportFeedbackGenerator(
+                ssrc=self._local_ssrc, extension_id=extension, interval=FEEDBACK_INTERVAL
+            )
 
     def _next_transport_sequence(self) -> int:
         self._transport_sequence = (self._transport_sequence + 1) & 0xFFFF
@@ -142,9 +147,9 @@ class Media:
     def receive(self, now: float) -> None:
         """Take what the transport decrypted and give each packet to its receiver; RTCP to all, which filter by SSRC."""
         transport = self._transport
-        for data in transport.take_rtp():
+        for data in transport.media.take_rtp():
             self._receive_packet(data, now)
-        for data in transport.take_rtcp():
+        for data in transport.media.take_rtcp():
             self._receive_report(data, now)
         rtt = transport.ice.rtt
         if rtt is not None:
@@ -186,7 +191,7 @@ class Media:
 
     def send(self, now: float) -> None:
         """Move what senders and receivers want to send to the transport, as far as its turn has come."""
-        if not self._transport.can_send_media:
+        if not self._transport.media.can_send:
             return
         pair = self._transport.ice.selected_pair
         if pair is not self._path:
@@ -195,14 +200,14 @@ class Media:
             self._path = pair
         packets = self.sending.release(now)
         if packets:
-            self._transport.send_media(packets)
+            self._transport.media.send(packets)
         for machine in self._machines():
             self._forward(machine, now)
 
     def _forward(self, machine: RtpMachine, now: float) -> None:
         packets = machine.datagrams_to_send(now)
         if packets:
-            self._transport.send_media(packets)
+            self._transport.media.send(packets)
 
     def _machines(self) -> Iterator[RtpMachine]:
         for transceiver in self._transceivers:
@@ -221,7 +226,7 @@ class Media:
 
     def next_timer(self) -> float | None:
         """The earliest deadline; none before media can be sent, since nothing could leave."""
-        if not self._transport.can_send_media:
+        if not self._transport.media.can_send:
             return None
         times = [self.sending.next_timer(), *(machine.next_timer() for machine in self._machines())]
         return min((due for due in times if due is not None), default=None)

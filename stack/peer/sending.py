@@ -15,6 +15,9 @@ from .transceiver import Transceiver
 AUDIO_BITRATE: Final = 50_000
 """bit/s set aside for each audio stream with its headers: it is not asked to send less."""
 
+SRTP_OVERHEAD: Final = 16
+"""Octets that protection adds: the tag of AEAD, 10 with HMAC-SHA1 (RFC 7714 section 13, RFC 3711 section 4.2)."""
+
 KINDS: Final = {
     rtp.PacketKind.AUDIO: bwe.Kind.AUDIO,
     rtp.PacketKind.RETRANSMISSION: bwe.Kind.RETRANSMISSION,
@@ -40,6 +43,7 @@ class Sending:
         self.estimator: bwe.Estimator | None = None
         self._senders: dict[int, tuple[Transceiver, rtp.Sender]] = {}
         self._numbers = 0  # of packets that the peer does not report on one by one
+        self._keyframes: set[int] = set()
         self._shared = 0  # the target that was divided last
 
     def configure(self, transceivers: Sequence[Transceiver], now: float) -> None:
@@ -119,7 +123,7 @@ class Sending:
         number = packet.transport_sequence_number
         if number is None:
             number = self._numbers = (self._numbers + 1) & 0xFFFF
-        estimator.packet_sent(number, len(data), now, probe=paced.probe)
+        estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
         return data
 
     def _pad(self, size: int, now: float) -> bool:
@@ -146,9 +150,14 @@ class Sending:
                 pacer.probe(event.cluster, now)
         while (dropped := pacer.next_event()) is not None:
             if isinstance(dropped, bwe.KeyframeNeeded) and dropped.stream in self._senders:
-                sender = self._senders[dropped.stream][1]
-                # A gap in the numbers, so that nobody takes what follows for complete.
-                sender.discard([rtp.Outgoing(rtp.PacketKind.VIDEO, sender.ssrc, 0, b"")], now)
+                self._keyframes.add(dropped.stream)
+        lost: dict[int, list[rtp.Outgoing]] = {}
+        for paced in pacer.take_dropped():
+            ssrc, packet = paced.item
+            lost.setdefault(ssrc, []).append(packet)
+        for ssrc, packets in lost.items():
+            if ssrc in self._senders:  # a gap in the numbers, so that nobody takes what follows for complete
+                self._senders[ssrc][1].discard(packets, now)
 
     # -- what the encoders are told ----------------------------------------------------------------------------
 
@@ -170,6 +179,11 @@ class Sending:
             left -= share
             shares.append((transceiver, share))
         return shares
+
+    def take_keyframe_requests(self) -> list[Transceiver]:
+        """Return the streams of which pictures were dropped here, so that only a key frame helps."""
+        wanted, self._keyframes = self._keyframes, set()
+        return [self._senders[ssrc][0] for ssrc in wanted if ssrc in self._senders]
 
     def share_again(self) -> None:
         """Have `take_targets` report once more: a stream's own limit has changed."""
@@ -198,7 +212,9 @@ class Sending:
 
 
 def _paced(packet: rtp.Outgoing, ssrc: int) -> bwe.PacedPacket:
-    return bwe.PacedPacket((ssrc, packet), max(packet.size, 1), KINDS[packet.kind], ssrc, packet.keyframe, packet.first)
+    return bwe.PacedPacket(
+        (ssrc, packet), packet.size + SRTP_OVERHEAD, KINDS[packet.kind], ssrc, packet.keyframe, packet.first
+    )
 
 
 def _has_feedback(transceiver: Transceiver) -> bool:

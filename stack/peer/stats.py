@@ -69,7 +69,7 @@ class _Collector:
         transport, agent = connection.transport, connection.transport.ice
         handshake = transport.dtls
         suite = CIPHER_SUITES.get(handshake.cipher_suite or 0) if handshake is not None else None
-        profile = transport.srtp_profile
+        profile = transport.media.profile
         pair = agent.selected_pair
         local, remote = transport.certificate, handshake.peer_certificate if handshake is not None else None
         self._add(

@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from .. import datachannel, dtls, ice, sctp, srtp
-from ..core import Address, Datagram, DropPacket, LocalError, Machine, PeerError, RandomBytes
+from ..core import Address, Datagram, LocalError, Machine, PeerError, RandomBytes
+from ..datachannel.wire import DCEP
 from ..demux import DTLS, RTCP, RTP, STUN, classify
 from .configuration import Configuration
 from .errors import OperationError
 from .ice_transport import IceTransport
 from .relays import RelayLost, RelayMoved
+from .secure_media import SecureMedia
 
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
-
-MAX_EARLY_RTP: Final = 64
-"""Media datagrams kept until the SRTP keys exist: about a key frame's worth."""
-
-MAX_PENDING_RTP: Final = 4096
-"""Decrypted media packets waiting for the connection to take them; drained after every batch."""
 
 DTLS_MIN_TIMEOUT: Final = 0.05  # the RTT that ICE measured, twice, within these bounds: quick, and sane on a satellite
 DTLS_MAX_TIMEOUT: Final = 3.0
@@ -122,16 +118,11 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._holding: set[datachannel.Channel] = set()  # those who are behind; no more than there are channels
         self.dtls_state = "new"
         self.ice_state = "new"
-        self.srtp_profile: int | None = None
         self.path_changes = 0
         self._dtls_started = False
-        self._srtp_sender: srtp.Sender | None = None
-        self._srtp_receiver: srtp.Receiver | None = None
+        self._log = configuration.packet_log
+        self.media = SecureMedia(self._log)
         self._early_dtls: deque[bytes] = deque()
-        self._early_rtp: deque[bytes] = deque()
-        self._rtp_in: deque[bytes] = deque()
-        self._rtcp_in: deque[bytes] = deque()
-        self._media_out: list[bytes] = []
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
         self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
@@ -212,7 +203,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         """Bytes of user data sent on a channel that have not left yet."""
         if self.sctp is None or channel.id is None or channel.state == "closed":
             return 0  # the id of a closed channel may be another one's by now
-        return self.sctp.buffered_amount(channel.id)
+        return self.sctp.buffered_amount(channel.id, besides=DCEP)
 
     def hold(self, channel: datachannel.Channel) -> None:
         """Take nothing more from the association until `release`: the window that all channels share closes."""
@@ -233,6 +224,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def dropped(self) -> Counter[str]:
         """Of this transport and all its layers."""
         total = Counter(self._dropped)
+        total.update(self.media.dropped)
         for layer, machine in (("ice", self.path), ("dtls", self.dtls), ("sctp", self.sctp), ("data", self.channels)):
             if machine is not None:
                 total.update({f"{layer}-{reason}": count for reason, count in machine.dropped.items()})
@@ -276,6 +268,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         data = datagram.data
         kind = classify(data)
         if kind == STUN:
+            if self._log is not None:
+                self._log(False, "stun", data)
             self.ice.receive_datagram(datagram, now)
             self._after_ice(now)  # the DTLS flight that a valid pair allows leaves with the answer to the check
         elif not self.ice.accepts(datagram.local, datagram.remote):
@@ -288,22 +282,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
             self.ice.data_received(now, datagram.local, datagram.remote)
-            self._receive_srtp(data, kind)
+            self.media.receive(data, kind)
         else:
             self._dropped["unknown-protocol"] += 1
-
-    def _receive_srtp(self, data: bytes, kind: int) -> None:
-        receiver = self._srtp_receiver
-        if receiver is None:
-            self._keep(self._early_rtp, data, MAX_EARLY_RTP, "too-much-early-media")
-            return
-        try:
-            if kind == RTP:
-                self._keep(self._rtp_in, receiver.unprotect(data), MAX_PENDING_RTP, "too-much-media")
-            else:
-                self._keep(self._rtcp_in, receiver.unprotect_rtcp(data), MAX_PENDING_RTP, "too-much-media")
-        except DropPacket as drop:
-            self._dropped[f"srtp-{drop.reason}"] += 1
 
     def _keep(self, queue: deque[bytes], data: bytes, limit: int, reason: str) -> None:
         """Queue what is live: the oldest makes room for it."""
@@ -312,43 +293,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._dropped[reason] += 1
         queue.append(data)
 
-    @property
-    def media_waits(self) -> bool:
-        """Whether `take_rtp` or `take_rtcp` would return something."""
-        return bool(self._rtp_in or self._rtcp_in)
-
-    def take_rtp(self) -> list[bytes]:
-        """Return and forget the RTP packets that came in, decrypted."""
-        self._pump(self._now)
-        packets = list(self._rtp_in)
-        self._rtp_in.clear()
-        return packets
-
-    def take_rtcp(self) -> list[bytes]:
-        """Return and forget the RTCP packets that came in, decrypted."""
-        packets = list(self._rtcp_in)
-        self._rtcp_in.clear()
-        return packets
-
     # -- output ------------------------------------------------------------------------------------------------
-
-    @property
-    def can_send_media(self) -> bool:
-        """Whether SRTP keys exist."""
-        return self._srtp_sender is not None
-
-    def send_media(self, packets: Sequence[bytes]) -> None:
-        """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next drain."""
-        sender = self._srtp_sender
-        if sender is None:
-            self._dropped["media-before-keys"] += len(packets)
-            return
-        out = self._media_out
-        for packet in packets:
-            try:
-                out.append(sender.protect_rtcp(packet) if 192 <= packet[1] <= 223 else sender.protect(packet))
-            except DropPacket as drop:
-                self._dropped[f"srtp-{drop.reason}"] += 1
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """STUN first, then media, then everything inside DTLS."""
@@ -360,16 +305,15 @@ class Transport(Machine[Datagram, Datagram, Event]):
             return out
         out += self.path.datagrams_to_send(now)
         first = len(out)
+        if self._log is not None:
+            for datagram in out:
+                self._log(True, "stun", datagram.data)
         pair = self.ice.selected_pair
         if pair is None:
-            if self._media_out:
-                self._dropped["no-path"] += len(self._media_out)
-                self._media_out.clear()
+            self._dropped["no-path"] += len(self.media.take())
             return out
         local, remote = pair.local, pair.remote
-        if self._media_out:
-            out += [Datagram(data, remote, local) for data in self._media_out]
-            self._media_out.clear()
+        out += [Datagram(data, remote, local) for data in self.media.take()]
         if self.dtls is not None:
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
         if len(out) > first:
@@ -387,6 +331,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         association = self.sctp
         if association is not None and self.dtls_state == "connected":
             for packet in association.datagrams_to_send(now):
+                if self._log is not None:
+                    self._log(True, "sctp", packet)
                 connection.send(packet, now)
         out, self._dtls_out = self._dtls_out, []
         return out + connection.datagrams_to_send(now)
@@ -499,6 +445,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self._dropped["data-without-association"] += 1
             return
         for packet in connection.take_application_data():
+            if self._log is not None:
+                self._log(False, "sctp", packet)
             association.receive_datagram(packet, now)
         self._pump_data(association, now)
 
@@ -569,15 +517,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _secured(self, connection: dtls.Connection, profile: int | None, now: float) -> None:
         if profile is not None:
             material = connection.export_keying_material(EXPORTER_LABEL, srtp.keying_material_length(profile))
-            local_key, local_salt, remote_key, remote_salt = srtp.split_keying_material(
-                profile, material, is_client=connection.role == "client"
-            )
-            self.srtp_profile = profile
-            self._srtp_sender = srtp.Sender(profile, local_key, local_salt)
-            self._srtp_receiver = srtp.Receiver(profile, remote_key, remote_salt)
-            early, self._early_rtp = self._early_rtp, deque()
-            for data in early:
-                self._receive_srtp(data, classify(data))
+            for data in self.media.set_keys(profile, material, is_client=connection.role == "client"):
+                self.media.receive(data, classify(data))
         self._set_dtls_state("connected")
         if self.sctp is not None:
             self.sctp.associate(now)
@@ -585,7 +526,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _secure_transport_closed(self, error: PeerError | None, now: float) -> None:
         if error is None and self.dtls_state != "connected":
             error = PeerError("dtls", "closed-in-handshake", "the peer closed before the handshake was complete")
-        self._srtp_sender = self._srtp_receiver = None
+        self.media.forget_keys()
         if self.sctp is not None:
             self.sctp.abort(now)  # nothing carries it any more: its timers must not run on
         self.channels.abort(now, error)

@@ -95,11 +95,10 @@ class Acknowledgement(PartialReliability):
             self._receive_gaps(data, offset + 12, gap_count, newest, now)
             acknowledged = max(flight - self.flight, 0)
         if acknowledged:
-            losses = self._losses
             self.congestion.on_delivered(
                 acknowledged,
-                losses.latest if losses.measured_at == now else None,
-                losses.newest,
+                self._losses.latest if self._losses.measured_at == now else None,
+                self._losses.newest,
                 self._context.writer.number,
                 now,
                 limited=self._limited,
@@ -122,8 +121,8 @@ class Acknowledgement(PartialReliability):
             else:
                 self._cancel_timers()
         elif acknowledged:
-            # Deviates: RFC 9260 section 6.3.2, R3 restarts it only when the ack point advances. What is lost again is
-            # found by time, so that T3 is left for silence: 1 % of loss would call for it every second.
+            # Deviates: RFC 9260 section 6.3.2, R3 waits for the ack point. What is lost again is found by time here,
+            # so that T3 is left for silence: 1 % of loss would call for it every second.
             self._context.timers.set(T3, now + self.rto.rto)
             self._heard = False
         if self._abandoned_until > self.cumulative_tsn:

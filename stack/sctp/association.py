@@ -15,6 +15,7 @@ from .context import (
     T1,
     T2,
     T3,
+    AbortAssociation,
     Config,
     Context,
     State,
@@ -22,7 +23,7 @@ from .context import (
 from .events import Closed, Established, Event, MessageReceived, Restarted
 from .handshake import Handshake, Peer, PeerRestarted
 from .heartbeat import Heartbeat
-from .inbound import ITEM_OVERHEAD, AbortAssociation, Inbound
+from .inbound import ITEM_OVERHEAD, Inbound
 from .interface import SENDING, Interface
 from .outbound import Outbound
 from .path_mtu import PathMtu

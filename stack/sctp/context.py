@@ -199,6 +199,22 @@ class Stats:
     abandoned: int = 0
 
 
+class AbortAssociation(Exception):  # noqa: N818  an instruction to the association
+    """The peer did what only an ABORT answers.
+
+    Args:
+        reason: Slug for `PeerError`.
+        cause: Error cause code (RFC 9260 section 3.3.10).
+        value: The cause's value.
+    """
+
+    def __init__(self, reason: str, cause: int, value: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause
+        self.value = value
+
+
 class Context:
     """Shared by the parts of one association.
 

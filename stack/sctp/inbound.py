@@ -9,7 +9,7 @@ import struct
 from bisect import bisect_left
 from typing import Final
 
-from .context import Context
+from .context import AbortAssociation, Context
 from .events import MessageReceived
 from .interleaving import Reassembly
 from .wire import (
@@ -42,22 +42,6 @@ _unpack_data = DATA_BODY.unpack_from
 _unpack_i_data = I_DATA_BODY.unpack_from
 _WHOLE: Final = FLAG_BEGIN | FLAG_END
 _MASK: Final = 0xFFFFFFFF
-
-
-class AbortAssociation(Exception):  # noqa: N818  an instruction to the association
-    """The peer did what only an ABORT answers.
-
-    Args:
-        reason: Slug for `PeerError`.
-        cause: Error cause code (RFC 9260 section 3.3.10).
-        value: The cause's value.
-    """
-
-    def __init__(self, reason: str, cause: int, value: bytes = b"") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.cause = cause
-        self.value = value
 
 
 class _Fragment:
@@ -211,9 +195,7 @@ class Inbound:
             return
         self.sack_now = True
         if not ahead or ahead & 0x80000000 or self._is_stored(self.cumulative_tsn + ahead):
-            if len(self._duplicates) < MAX_DUPLICATES:
-                self._duplicates.append(tsn)
-            self._dropped["duplicate-tsn"] += 1
+            self._duplicate(tsn)
         elif ahead > MAX_TSN_AHEAD:
             self._refuse("tsn-out-of-range")
         elif self.held + size + ITEM_OVERHEAD > self._limit_behind_gap:
@@ -231,17 +213,17 @@ class Inbound:
             AbortAssociation: For an empty chunk, a message longer than was agreed, or too many unfinished messages.
         """
         size = end - offset - 16
-        if size <= 0:
-            if size < 0:
-                self._dropped["truncated"] += 1
-                return
+        if size < 0:
+            self._dropped["truncated"] += 1
+            return
+        if not size:
             raise AbortAssociation("no-user-data", CAUSE_NO_USER_DATA, data[offset : offset + 4])
         tsn, stream_id, _, mid, word = _unpack_i_data(data, offset)
         ahead = tsn - self.cumulative_tsn & _MASK
         if flags & FLAG_IMMEDIATE:
             self.sack_now = True
         if ahead == 1:
-            if self.window < 0:
+            if self.held > self._limit - max(self._reassembly.held - self._limit, 0):
                 if self._reassembly.held > self._limit:
                     # The peer has begun more messages than both windows hold: none of them could end.
                     raise AbortAssociation("out-of-resource", CAUSE_OUT_OF_RESOURCE)
@@ -254,9 +236,7 @@ class Inbound:
         else:
             self.sack_now = True
             if not ahead or ahead & 0x80000000 or self._is_stored(self.cumulative_tsn + ahead):
-                if len(self._duplicates) < MAX_DUPLICATES:
-                    self._duplicates.append(tsn)
-                self._dropped["duplicate-tsn"] += 1
+                self._duplicate(tsn)
                 return
             if ahead > MAX_TSN_AHEAD:
                 self._refuse("tsn-out-of-range")
@@ -274,9 +254,27 @@ class Inbound:
             self._reassemble(flags, stream_id, mid, word, data[offset + 16 : end])
 
     def _reassemble(self, flags: int, stream_id: int, mid: int, word: int, payload: bytes) -> None:
-        unordered = flags & FLAG_UNORDERED
-        stream = None if unordered else self._streams.get(stream_id)
-        if stream is not None and mid - stream.next_ssn & 0x80000000:
+        unordered, partial = flags & FLAG_UNORDERED, self._reassembly.current
+        if (
+            partial is not None
+            and partial.last < 0
+            and word == len(partial.run)
+            and not partial.beyond
+            and not flags & _WHOLE
+            and partial.key == (stream_id, mid, unordered)
+        ):  # what nearly all are: the next one of the same message, and not its last
+            size = len(payload)
+            partial.run.append(payload)
+            partial.size += size
+            self._reassembly.held += size + ITEM_OVERHEAD
+            if partial.size <= self._max_message_size:
+                return
+            raise AbortAssociation("message-too-long", CAUSE_PROTOCOL_VIOLATION)
+        if unordered:
+            first = self._reassembly.skipped.get(stream_id, mid - 1) + 1
+        else:
+            first = self._streams[stream_id].next_ssn if stream_id in self._streams else mid
+        if mid - first & 0x80000000:
             self._dropped["old-ssn"] += 1  # of a message that was skipped
             return
         partial = self._reassembly.add((stream_id, mid, unordered), flags, word, payload)
@@ -291,11 +289,13 @@ class Inbound:
 
     @property
     def window(self) -> int:
-        """Bytes of the receive window that are left.
-
-        Unfinished messages have another one of the same size, so that their ends find this one open.
-        """
+        """Bytes left of the receive window; unfinished messages have another one, so that their ends find this open."""
         return self._limit - self.held - max(self._reassembly.held - self._limit, 0)
+
+    def _duplicate(self, tsn: int) -> None:
+        self._dropped["duplicate-tsn"] += 1
+        if len(self._duplicates) < MAX_DUPLICATES:
+            self._duplicates.append(tsn)
 
     def _refuse(self, reason: str) -> None:
         self.sack_now = True
@@ -368,7 +368,6 @@ class Inbound:
             self.held += ITEM_OVERHEAD
 
     def _is_later(self, ssn: int, other: int) -> bool:
-        """Tell whether a sequence number is later than another one."""
         return 0 < (ssn - other & self._mask) <= self._mask >> 1
 
     def _deliver(self, stream_id: int, ppid: int, data: bytes) -> None:
@@ -566,10 +565,7 @@ class Inbound:
                 self.held -= sum(len(data) + ITEM_OVERHEAD for _, data in stream.waiting.values())
 
     def reset_tsns(self) -> int:
-        """Forget what is not complete, and expect 0 next on every stream; return the TSN that is expected next.
-
-        Source: RFC 6525 section 5.2.4, G1, G4 and G5.
-        """
+        """Expect 0 next on every stream; return the next TSN (RFC 6525 section 5.2.4, G1, G4 and G5)."""
         self._drop_partial()
         self._forget_up_to(self.cumulative_tsn + MAX_TSN_AHEAD)
         self.reset_streams(self.stream_ids)

@@ -92,10 +92,21 @@ class Interface(Machine[bytes, bytes, Event]):
         """Tell whether `send` has room for a message of `size` bytes now."""
         return self._outbound.scheduler.has_room(size)
 
-    def buffered_amount(self, stream_id: int) -> int:
-        """Return the bytes of the stream's messages that were not sent for the first time yet."""
+    def buffered_amount(self, stream_id: int, *, besides: int | None = None) -> int:
+        """Return the bytes of the stream's messages that were not sent for the first time yet.
+
+        Args:
+            stream_id: Which stream.
+            besides: Payload protocol identifier of a message that does not count while it is the next one: that of a
+                protocol which opens the stream before its user has it.
+        """
         stream = self._outbound.scheduler.streams.get(stream_id)
-        return stream.buffered if stream is not None else 0
+        if stream is None or not stream.buffered:
+            return 0
+        first = stream.current or (stream.queue[0] if stream.queue else None)
+        if first is None or first.ppid != besides:
+            return stream.buffered
+        return stream.buffered - (len(first.data) - first.offset)
 
     def send(
         self,
@@ -137,14 +148,10 @@ class Interface(Machine[bytes, bytes, Event]):
             raise LocalError("no-such-stream")
         if not data:
             raise LocalError("empty-message")
-        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1:
+        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1 or not _is_hashable(replace_key):
             raise LocalError("bad-argument")
         if (max_retransmits is not None and max_retransmits < 0) or (lifetime is not None and not lifetime >= 0):
             raise LocalError("bad-argument")
-        try:
-            hash(replace_key)
-        except TypeError as error:
-            raise LocalError("bad-argument") from error
         scheduler = self._outbound.scheduler
         known = scheduler.streams.get(stream_id)
         if known is not None and known.resetting:
@@ -214,3 +221,11 @@ class Interface(Machine[bytes, bytes, Event]):
         for name in (T1, T2):
             if name in self._timers:
                 self._timers.set(name, now)
+
+
+def _is_hashable(key: object) -> bool:
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True

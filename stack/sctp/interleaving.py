@@ -36,15 +36,18 @@ class Reassembly:
 
     Attributes:
         held: Bytes of all fragments, overhead included.
+        skipped: Last identifier of an unordered message that was given up, by stream: 65535 at most. Its fragments may
+            come later, and nothing would tell of it again.
         current: The message that a fragment was added to last: mostly the next one belongs to it too.
     """
 
-    __slots__ = ("_overhead", "_partials", "current", "held")
+    __slots__ = ("_overhead", "_partials", "current", "held", "skipped")
 
     def __init__(self, overhead: int) -> None:
         self._overhead = overhead
         self._partials: dict[tuple[int, int, int], Partial] = {}
         self.current: Partial | None = None
+        self.skipped: dict[int, int] = {}
         self.held = 0
 
     def __len__(self) -> int:
@@ -104,6 +107,8 @@ class Reassembly:
 
         Source: RFC 8260 section 2.3.1.
         """
+        if unordered:
+            self.skipped[stream_id] = mid
         for partial in list(self._partials.values()):
             stream, number, flag = partial.key
             if stream == stream_id and flag == unordered and not mid - number & 0x80000000:
@@ -111,6 +116,8 @@ class Reassembly:
 
     def reset(self, stream_ids: set[int]) -> None:
         """Forget the messages of these streams."""
+        for stream_id in stream_ids:
+            self.skipped.pop(stream_id, None)
         for partial in list(self._partials.values()):
             if partial.key[0] in stream_ids:
                 self._drop(partial)

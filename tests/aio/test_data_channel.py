@@ -57,6 +57,25 @@ async def until(condition):
 # W3C
 
 
+async def test_what_opens_a_channel_is_not_in_its_buffered_amount(pair):
+    """Programs begin to fill the buffer when the channel opens, and the OPEN may still wait in it."""
+    a, b = pair
+    channel, opened = a.createDataChannel("a name"), asyncio.Queue()
+    arrived = asyncio.Queue()
+
+    def on_open():
+        opened.put_nowait(channel.bufferedAmount)
+        channel.send(bytes(7))
+        opened.put_nowait(channel.bufferedAmount)
+
+    channel.on("open", on_open)
+    b.on("datachannel", arrived.put_nowait)
+    await negotiate(a, b)
+    assert [await opened.get(), await opened.get()] == [0, 7]
+    there = await arrived.get()
+    assert await anext(aiter(there)) == bytes(7)
+
+
 async def test_attributes(connected):
     _, _, open_channel = connected
     here, there = await open_channel("l", protocol="p", ordered=False, maxPacketLifeTime=100)

@@ -300,7 +300,7 @@ async def test_sound_that_is_not_encoded_is_refused_with_advice(pair):
 async def test_capabilities_and_preferences(pair):
     a, _ = pair
     names = [codec.mimeType for codec in RTCRtpSender.getCapabilities("video").codecs]
-    assert names == ["video/VP8", "video/H264", "video/H264"]
+    assert names == ["video/VP8", "video/H264", "video/H264", "video/VP9", "video/AV1"]
     with pytest.raises(InvalidAccessError):
         RTCRtpSender.getCapabilities("smell")
     transceiver = a.addTransceiver("video", direction="recvonly")

@@ -15,8 +15,8 @@ from stack.aio.whip import (
     WhepClient,
     WhipClient,
     WhipError,
-    restarted_description,
 )
+from stack.aio.whip_descriptions import restarted_description
 from stack.core import LocalError, ParseError
 from stack.media import TestPatternTrack, ToneTrack
 from stack.sdp import Fragment, SessionDescription

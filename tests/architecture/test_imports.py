@@ -22,11 +22,12 @@ ALLOWED = {
     "aio": {"core", "peer", "media", *LAYERS},  # media only inside functions, when pixels are asked for
     "media": {"core", "rtp"},
     "cli": {"core", "aio", "media", "sdp", "stun", "turn", "ice", "__init__"},
+    "contrib": {"core", "aio", "media", "__init__"},
     "car": {"core", "rtp", "aio", "media", "__init__"},
     "__init__": {"aio", "media"},
 }
 IO_MODULES = {"asyncio", "socket", "time", "threading", "selectors", "concurrent", "random", "secrets", "os"}
-IO_ALLOWED = {"aio", "media", "cli", "car"}
+IO_ALLOWED = {"aio", "media", "contrib", "cli", "car"}
 RANDOM_ALLOWED = {"testing": {"random"}}
 
 

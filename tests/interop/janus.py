@@ -105,9 +105,6 @@ class Handle:
         local = pc.localDescription
         return await self.message({"type": local.type, "sdp": local.sdp}, **body)
 
-    async def leave(self):
-        await self._janus.ask("detach", handle_id=self._number)
-
 
 def _free_port():
     with socket.socket() as probe:

@@ -8,6 +8,7 @@ from stack.peer import Configuration
 
 from .stacks import PATIENCE, connected, opened
 
+CHANNEL_PATIENCE = 5.0  # seconds from a connection to a channel
 LARGEST = 1 << 20  # bytes, what we take; most partners announce less
 
 
@@ -49,7 +50,7 @@ class Link:
         await self.partner.until("state", lambda state: state == "connected")
 
     async def start(self, *theirs):
-        """Connect with one data channel, made by who offers; return it as we have it. The partner opens `theirs` too."""
+        """Connect with one data channel of who offers; return it as we have it. The partner opens `theirs` too."""
         if self.we_offer:
             await self.partner.call("start", channels=theirs)
             channel = self.pc.createDataChannel("first")
@@ -59,8 +60,10 @@ class Link:
             self.pc.once("datachannel", announced.set_result)
             await self.partner.call("start", channels=[{"label": "first"}, *theirs])
             await self.connect()
-            channel = await announced
-        return await opened(channel)
+            async with asyncio.timeout(CHANNEL_PATIENCE):
+                channel = await announced
+        async with asyncio.timeout(CHANNEL_PATIENCE):
+            return await opened(channel)
 
     async def theirs(self, *labels, state="open"):
         """The channels of these labels as the partner has them, once all are in that state."""

@@ -1,10 +1,10 @@
 """Janus: it answers us (echo test, video room) and offers to us (video room, text room)."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
-import pytest_asyncio
 
 from stack import RTCPeerConnection
 
@@ -13,22 +13,24 @@ from .janus import janus
 from .stacks import PATIENCE, announced, connected, inbox, opened, prefer
 from .video import encoded_track, is_the_picture
 
-pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.interop
 CODECS = {"video/VP8": "vp8", "video/H264": "h264"}
 ROOM = 4711
 ENOUGH = 20  # frames, packets and messages
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory):
-    async with janus(tmp_path_factory.mktemp("janus")) as running:
+@pytest.fixture
+async def server(tmp_path):
+    """A Janus for each test, in which nothing is taken down: Debian's crashes in libnice then, now and then."""
+    async with janus(tmp_path) as running:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def pc():
-    async with asyncio.timeout(PATIENCE), RTCPeerConnection() as made:
-        yield made
+@contextlib.asynccontextmanager
+async def connection():
+    """A peer connection; all that is done with it within PATIENCE."""
+    async with asyncio.timeout(PATIENCE), RTCPeerConnection() as pc:
+        yield pc
 
 
 def tracks_of(pc):
@@ -48,70 +50,68 @@ async def receive(tracks):
 
 
 @pytest.mark.parametrize("mime", CODECS)
-async def test_it_sends_back_media_and_data(server, pc, mime):
-    handle = await server.attach("echotest")
-    pc.addTrack(encoded_track("ours", mime))
-    pc.addTrack(Tone())
-    prefer(pc, mime)
-    channel, tracks = pc.createDataChannel("JanusDataChannel"), tracks_of(pc)
-    data = await handle.offer(pc, audio=True, video=True, data=True, videocodec=CODECS[mime])
-    assert data["result"] == "ok"
-    await connected(pc)
-    echoes = inbox(await opened(channel))
-    for number in range(ENOUGH):
-        channel.send(str(number))
-        assert (await echoes.get()).endswith(f" {number}")
-    await receive(tracks)
-    await handle.leave()
+async def test_it_sends_back_media_and_data(server, mime):
+    async with connection() as pc:
+        handle = await server.attach("echotest")
+        pc.addTrack(encoded_track("ours", mime))
+        pc.addTrack(Tone())
+        prefer(pc, mime)
+        channel, tracks = pc.createDataChannel("JanusDataChannel"), tracks_of(pc)
+        data = await handle.offer(pc, audio=True, video=True, data=True, videocodec=CODECS[mime])
+        assert data["result"] == "ok"
+        await connected(pc)
+        echoes = inbox(await opened(channel))
+        for number in range(ENOUGH):
+            channel.send(str(number))
+            assert (await echoes.get()).endswith(f" {number}")
+        await receive(tracks)
 
 
 @pytest.mark.parametrize("mime", CODECS)
-async def test_it_passes_media_on_in_a_video_room(server, pc, mime):
+async def test_it_passes_media_on_in_a_video_room(server, mime):
     """We offer what we publish; what is subscribed to, Janus offers."""
-    publisher = await server.attach("videoroom")
-    room = {"room": ROOM}
-    await publisher.request(request="create", videocodec=CODECS[mime], publishers=2, **room)
-    joined, _ = await publisher.message(request="join", ptype="publisher", **room)
-    track = encoded_track("ours", mime)
-    pc.addTrack(track)
-    pc.addTrack(Tone())
-    prefer(pc, mime)
-    await publisher.offer(pc, request="publish")
-    await connected(pc)
-    async with RTCPeerConnection() as watching:
-        subscriber = await server.attach("videoroom")
-        streams = [{"feed": joined["id"]}]
-        _, jsep = await subscriber.message(request="join", ptype="subscriber", streams=streams, **room)
-        tracks = tracks_of(watching)
-        await subscriber.answer(watching, jsep, request="start")
-        await connected(watching)
-        await receive(tracks)
-        assert track.keyframe_requests >= 1
-        await subscriber.leave()
-    await publisher.request(request="destroy", **room)
-    await publisher.leave()
+    async with connection() as pc:
+        publisher = await server.attach("videoroom")
+        room = {"room": ROOM}
+        await publisher.request(request="create", videocodec=CODECS[mime], publishers=2, **room)
+        joined, _ = await publisher.message(request="join", ptype="publisher", **room)
+        track = encoded_track("ours", mime)
+        pc.addTrack(track)
+        pc.addTrack(Tone())
+        prefer(pc, mime)
+        await publisher.offer(pc, request="publish")
+        await connected(pc)
+        async with RTCPeerConnection() as watching:
+            subscriber = await server.attach("videoroom")
+            streams = [{"feed": joined["id"]}]
+            _, jsep = await subscriber.message(request="join", ptype="subscriber", streams=streams, **room)
+            tracks = tracks_of(watching)
+            await subscriber.answer(watching, jsep, request="start")
+            await connected(watching)
+            await receive(tracks)
+            assert track.keyframe_requests >= 1
 
 
-async def test_it_offers_a_data_channel_in_a_text_room(server, pc):
-    handle = await server.attach("textroom")
-    await handle.request(request="create", room=ROOM)
-    _, jsep = await handle.message(request="setup")
-    assert jsep["type"] == "offer"
-    theirs = announced(pc)
-    channel = pc.createDataChannel("JanusDataChannel")
-    await handle.answer(pc, jsep, request="ack")
-    await connected(pc)
-    messages = inbox(await opened(channel))
+async def test_it_offers_a_data_channel_in_a_text_room(server):
+    async with connection() as pc:
+        handle = await server.attach("textroom")
+        await handle.request(request="create", room=ROOM)
+        _, jsep = await handle.message(request="setup")
+        assert jsep["type"] == "offer"
+        theirs = announced(pc)
+        channel = pc.createDataChannel("JanusDataChannel")
+        await handle.answer(pc, jsep, request="ack")
+        await connected(pc)
+        messages = inbox(await opened(channel))
 
-    async def say(what, **members):
-        channel.send(json.dumps({"textroom": what, "transaction": what, "room": ROOM} | members))
+        async def say(what, **members):
+            channel.send(json.dumps({"textroom": what, "transaction": what, "room": ROOM} | members))
 
-    await say("join", username="driver")
-    await heard(messages, transaction="join", textroom="success")
-    await say("message", text="größer, 更大, 🚗")
-    await heard(messages, textroom="message", text="größer, 更大, 🚗")
-    assert theirs.empty()
-    await handle.leave()
+        await say("join", username="driver")
+        await heard(messages, transaction="join", textroom="success")
+        await say("message", text="größer, 更大, 🚗")
+        await heard(messages, textroom="message", text="größer, 更大, 🚗")
+        assert theirs.empty()
 
 
 async def heard(messages, **members):

@@ -104,6 +104,22 @@ def test_random_loss_is_repaired_and_does_not_starve_the_stream():
     assert frames > 0.93 * 10 * FPS
 
 
+def test_what_waits_for_too_long_is_dropped_up_to_a_key_frame_which_is_asked_for():
+    film = Film(None, configuration=peer.Configuration(bitrates=(50_000, 100_000, 100_000), max_send_delay=0.2))
+    call, video = film.call, film.video
+    for number in range(20):  # 2 Mbit/s, whatever the target says
+        call.a.send_frame(video, DELTA + bytes(8000), number * 3000, call.now, keyframe=False)
+        call.link.run(seconds=1 / FPS)
+    assert call.reported(0, peer.KeyframeRequested)
+    assert call.a.media.sending.pacer.dropped
+    call.link.run(seconds=1)
+    call.a.send_frame(video, START + bytes(1000), 90_000, call.now, keyframe=True)
+    call.link.run(seconds=1)
+    last = call.reported(1, peer.MediaReceived)[-1].frame
+    assert last.keyframe
+    assert len(last.data) == 1006
+
+
 def without_feedback(kind, text):
     """As a peer describes itself that knows REMB only."""
     lines = text.split("\r\n")

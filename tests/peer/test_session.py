@@ -63,16 +63,16 @@ def test_nothing_is_echoed_that_is_not_implemented(name):
     assert "sped" not in text
     uris = set(re.findall(r"a=extmap:\d+ (\S+)", text))
     assert uris <= {rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY}
-    assert set(re.findall(r"a=rtpmap:\d+ (\w+)/", text)) <= {"VP8", "H264", "opus", "rtx"}
+    assert set(re.findall(r"a=rtpmap:\d+ (\w+)/", text)) <= {"VP8", "H264", "VP9", "AV1", "opus", "rtx"}
 
 
 def test_the_answer_keeps_the_offerers_payload_types_and_order():
     answer, _ = answer_to(captured("chromium-offer-avd"))
     video = answer.media[1]
-    assert video.formats == ["96", "97", "102", "103", "108", "109"]
+    assert video.formats == ["96", "97", "102", "103", "108", "109", "45", "46", "98", "99"]
     assert video.codec(102).parameters["profile-level-id"] == "42001f"
     assert video.codec(108).parameters["profile-level-id"] == "42e01f"
-    assert [c.parameters["apt"] for c in video.codecs if c.name == "rtx"] == ["96", "102", "108"]
+    assert [c.parameters["apt"] for c in video.codecs if c.name == "rtx"] == ["96", "102", "108", "45", "98"]
 
 
 def test_codec_preferences_go_before_the_offerers_order():
@@ -87,6 +87,7 @@ def test_codec_preferences_go_before_the_offerers_order():
 def test_h264_needs_the_same_packetization_mode_and_profile():
     text = captured("chromium-offer-avd")
     only_mode_0 = text.replace("packetization-mode=1", "packetization-mode=0").replace(" VP8/", " VP7/")
+    only_mode_0 = only_mode_0.replace(" AV1/", " VP7/").replace(" VP9/", " VP7/")
     answer, _ = answer_to(only_mode_0)
     assert answer.media[1].is_rejected
     assert not answer.media[0].is_rejected

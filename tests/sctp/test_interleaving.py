@@ -307,6 +307,17 @@ def test_rfc8260_2_3_1_a_skipped_message_is_forgotten():
     assert (inbound.held, inbound._reassembly.held) == (0, 0)
 
 
+def test_rfc8260_2_3_1_a_late_fragment_of_a_skipped_unordered_message_is_not_kept():
+    peer = interleaving()
+    peer.send(wire.serialize_i_forward_tsn(TSN, [(1, True, 0)]))  # its first fragment was lost
+    peer.send(peer.i_data(b"late", stream=1, mid=0, fsn=1, flags=E | U, tsn=1))
+    assert peer.a.dropped == {"old-ssn": 1}
+    assert peer.a._inbound._reassembly.held == 0
+    peer.send(peer.i_data(b"ne", stream=1, mid=1, flags=B | U, tsn=2))
+    peer.send(peer.i_data(b"xt", stream=1, mid=1, fsn=1, flags=E | U, tsn=3))
+    assert peer.messages() == [(1, b"next")]
+
+
 def test_rfc8260_2_3_2_a_reset_sets_both_message_identifiers_to_zero():
     link = connected()
     a = link.machines[0]

@@ -366,6 +366,19 @@ def test_rfc3758_3_5_a_message_that_expired_in_the_queue_takes_no_tsn():
     assert peer.a.total_buffered == 0
 
 
+def test_the_message_that_opens_a_stream_can_be_left_out_of_what_is_buffered():
+    peer = RawPeer()
+    peer.a.send(1, 50, bytes(60 * FULL), peer.now)
+    send(peer, 1000, stream=1)
+    whole = peer.a.buffered_amount(1)
+    assert peer.a.buffered_amount(1, besides=50) == 1000
+    assert peer.sent_tsns()  # the first part of it
+    assert peer.a.buffered_amount(1) < whole
+    assert peer.a.buffered_amount(1, besides=50) == 1000
+    assert peer.a.buffered_amount(1, besides=51) == peer.a.buffered_amount(1)
+    assert peer.a.buffered_amount(2, besides=50) == 0
+
+
 def test_rfc3758_3_5_a_message_that_expired_half_sent_is_skipped_whole():
     peer = RawPeer()
     send(peer, 60 * FULL, stream=1, lifetime=0.1)

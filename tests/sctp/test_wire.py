@@ -33,9 +33,10 @@ def test_init_vectors(vector):
     assert wire.serialize_chunk(wire.INIT, 0, wire.serialize_init(init))[: len(raw)] == raw
 
 
-@pytest.mark.parametrize(
-    "vector", json.loads((VECTORS / "packets.json").read_text())["vectors"], ids=lambda v: v["name"]
-)
+PACKETS = [v for name in ("packets", "usrsctp") for v in json.loads((VECTORS / f"{name}.json").read_text())["vectors"]]
+
+
+@pytest.mark.parametrize("vector", PACKETS, ids=lambda v: v["name"])
 def test_packet_vectors(vector):
     raw = bytes.fromhex(vector["packet"])
     chunks = wire.chunks_of(raw)
@@ -142,3 +143,25 @@ def test_packet_writer_bundles_up_to_the_limit():
     assert [[len(v) for _, _, v in wire.chunks_of(p)] for p in packets] == [[36, 56], [96], [4], [0]]
     assert [p[4:8][-1] for p in packets] == [3, 3, 3, 9]
     assert writer.take() == []
+
+
+@given(u32, st.lists(st.tuples(u16, st.booleans(), u32), max_size=9))
+def test_i_forward_tsn_round_trip(tsn, skipped):
+    chunk = wire.serialize_i_forward_tsn(tsn, skipped)
+    assert wire.parse_i_forward_tsn(chunk, 4, len(chunk)) == (tsn, skipped)
+
+
+@given(u32, u32, st.none() | st.tuples(u32, u32))
+def test_reset_response_round_trip(sequence, result, next_tsns):
+    response = wire.ResetResponse(sequence, result, next_tsns)
+    chunk = wire.serialize_reconfig([wire.serialize_reset_response(response)])
+    assert wire.parse_reconfig(chunk, 4, len(chunk)) == [response]
+
+
+@given(st.binary(max_size=60))
+def test_i_forward_tsn_parses_or_raises_parse_error(data):
+    if len(data) < 4 or (len(data) - 4) % 8:
+        with pytest.raises(ParseError, match="truncated"):
+            wire.parse_i_forward_tsn(data, 0, len(data))
+    else:
+        assert len(wire.parse_i_forward_tsn(data, 0, len(data))[1]) == len(data) // 8

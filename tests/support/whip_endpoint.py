@@ -8,7 +8,7 @@ import json
 from aiohttp import web
 
 from stack import RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
-from stack.aio.whip import restarted_description
+from stack.aio.whip_descriptions import restarted_description
 from stack.core import ParseError
 from stack.media import MediaRelay
 from stack.sdp import Fragment, SessionDescription

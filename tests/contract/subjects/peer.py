@@ -7,7 +7,8 @@ import pytest
 from stack import peer
 from stack.core import Address, Datagram, LocalError
 from stack.dtls import Certificate
-from stack.peer.transport import MAX_EARLY_DTLS, MAX_EARLY_RTP, MAX_PENDING_RTP
+from stack.peer.secure_media import MAX_EARLY_RTP, MAX_PENDING_RTP
+from stack.peer.transport import MAX_EARLY_DTLS
 from stack.peer.writing import MAX_SECTIONS
 from stack.testing import seeded_random_bytes
 
@@ -91,7 +92,7 @@ def limit_early_rtp():
     transport.ice.accepts = lambda local, remote: True
     for _ in range(MAX_EARLY_RTP * 3):
         transport.receive_datagram(Datagram(b"\x80\x60" + bytes(50), B, A), 0.0)
-    assert len(transport._early_rtp) == MAX_EARLY_RTP
+    assert len(transport.media._early) == MAX_EARLY_RTP
 
 
 def limit_pending_rtp():
@@ -103,10 +104,10 @@ def limit_pending_rtp():
 
     transport = build(1).a.transport
     transport.ice.accepts = lambda local, remote: True
-    transport._srtp_receiver = Clear()
+    transport.media._receiver = Clear()
     for _ in range(MAX_PENDING_RTP + 10):
         transport.receive_datagram(Datagram(b"\x80\x60" + bytes(50), B, A), 0.0)
-    assert len(transport.take_rtp()) == MAX_PENDING_RTP
+    assert len(transport.media.take_rtp()) == MAX_PENDING_RTP
 
 
 SUBJECTS = [

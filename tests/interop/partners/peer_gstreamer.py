@@ -14,12 +14,13 @@ from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 from lines import serve  # noqa: E402
 
 PATIENCE = 10  # seconds
+X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=3000 ! video/x-h264,profile=constrained-baseline"
+PROFILE = "application/x-rtp,profile-level-id=(string)42e01f"
 CODECS = {  # encoding name: encoder and payloader, depayloader and decoder, clock rate
     "VP8": ("vp8enc deadline=1 cpu-used=8 keyframe-max-dist=3000 ! rtpvp8pay pt={pt}", "rtpvp8depay ! vp8dec", 90000),
     "H264": (
-        "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=3000 ! video/x-h264,profile=constrained-baseline ! "
-        # x264's 42c0.. is the same profile, and webrtcbin does not know that.
-        "rtph264pay config-interval=-1 pt={pt} ! capssetter caps=application/x-rtp,profile-level-id=(string)42e01f",
+        # x264's profile, 42c0.., is the same as 42e0.., and webrtcbin does not know that.
+        f"{X264} ! rtph264pay config-interval=-1 pt={{pt}} ! capssetter caps={PROFILE}",
         "rtph264depay ! avdec_h264",
         90000,
     ),

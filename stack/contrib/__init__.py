@@ -1,0 +1,1 @@
+"""What programs written for aiortc import from `aiortc.contrib`, under the same names."""

@@ -1,0 +1,127 @@
+"""RTP and RTCP of a transport between their senders and receivers and SRTP (RFC 5764, RFC 5761)."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from .. import srtp
+from ..core import DropPacket
+from ..demux import RTP
+
+MAX_EARLY_RTP: Final = 64
+"""Media packets kept while the keys do not exist yet: the first frame or so."""
+MAX_PENDING_RTP: Final = 4096
+"""Decrypted media packets waiting for the connection to take them; drained after every batch."""
+
+PacketLog: TypeAlias = Callable[[bool, str, bytes], object]
+"""Called with each packet in cleartext: whether it leaves, its protocol (`rtp`, `rtcp`, `sctp`, `stun`), its bytes."""
+
+
+class SecureMedia:
+    """Protects what leaves and unprotects what comes, once there are keys.
+
+    Args:
+        packet_log: See `PacketLog`; None for none.
+
+    Attributes:
+        profile: Number of the SRTP protection profile; None before there are keys.
+        dropped: Packets by reason.
+    """
+
+    def __init__(self, packet_log: PacketLog | None = None) -> None:
+        self.profile: int | None = None
+        self.dropped: Counter[str] = Counter()
+        self._sender: srtp.Sender | None = None
+        self._receiver: srtp.Receiver | None = None
+        self._log = packet_log
+        self._early: deque[bytes] = deque()
+        self._rtp: deque[bytes] = deque()
+        self._rtcp: deque[bytes] = deque()
+        self._out: list[bytes] = []
+
+    def set_keys(self, profile: int, material: bytes, *, is_client: bool) -> list[bytes]:
+        """Take what the handshake exported; returns what came before, to be classified again."""
+        local_key, local_salt, remote_key, remote_salt = srtp.split_keying_material(
+            profile, material, is_client=is_client
+        )
+        self.profile = profile
+        self._sender = srtp.Sender(profile, local_key, local_salt)
+        self._receiver = srtp.Receiver(profile, remote_key, remote_salt)
+        early, self._early = self._early, deque()
+        return list(early)
+
+    def forget_keys(self) -> None:
+        """Neither protect nor unprotect any more."""
+        self._sender = self._receiver = None
+
+    # -- in ----------------------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Whether `take_rtp` or `take_rtcp` would return something."""
+        return bool(self._rtp or self._rtcp)
+
+    def receive(self, data: bytes, kind: int) -> None:
+        """Take a packet that was classified as `demux.RTP` or `demux.RTCP`."""
+        receiver = self._receiver
+        if receiver is None:
+            self._keep(self._early, data, MAX_EARLY_RTP, "too-much-early-media")
+            return
+        try:
+            if kind == RTP:
+                queue, name, plain = self._rtp, "rtp", receiver.unprotect(data)
+            else:
+                queue, name, plain = self._rtcp, "rtcp", receiver.unprotect_rtcp(data)
+        except DropPacket as drop:
+            self.dropped[f"srtp-{drop.reason}"] += 1
+            return
+        if self._log is not None:
+            self._log(False, name, plain)
+        self._keep(queue, plain, MAX_PENDING_RTP, "too-much-media")
+
+    def _keep(self, queue: deque[bytes], data: bytes, limit: int, reason: str) -> None:
+        """Queue what is live: the oldest makes room for it."""
+        if len(queue) >= limit:
+            queue.popleft()
+            self.dropped[reason] += 1
+        queue.append(data)
+
+    def take_rtp(self) -> list[bytes]:
+        """Return and forget the RTP packets that came in, decrypted."""
+        packets = list(self._rtp)
+        self._rtp.clear()
+        return packets
+
+    def take_rtcp(self) -> list[bytes]:
+        """Return and forget the RTCP packets that came in, decrypted."""
+        packets = list(self._rtcp)
+        self._rtcp.clear()
+        return packets
+
+    # -- out ---------------------------------------------------------------------------------------------------
+
+    @property
+    def can_send(self) -> bool:
+        """Whether there are keys."""
+        return self._sender is not None
+
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next `take`."""
+        sender = self._sender
+        if sender is None:
+            self.dropped["media-before-keys"] += len(packets)
+            return
+        out, log = self._out, self._log
+        for packet in packets:
+            is_rtcp = 192 <= packet[1] <= 223
+            if log is not None:
+                log(True, "rtcp" if is_rtcp else "rtp", packet)
+            try:
+                out.append(sender.protect_rtcp(packet) if is_rtcp else sender.protect(packet))
+            except DropPacket as drop:
+                self.dropped[f"srtp-{drop.reason}"] += 1
+
+    def take(self) -> list[bytes]:
+        """Return and forget what is protected and has not left."""
+        out, self._out = self._out, []
+        return out
