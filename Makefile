@@ -6,6 +6,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 FUZZ_SECONDS ?= 10
+SOAK ?= 10000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help car test ready check docs bench fuzz system clean distclean
+.PHONY: help car test ready check docs bench fuzz soak system clean distclean
 
 help:  ## this list
 	@echo "make <goal> [PYTHON=python3.12]"
@@ -43,6 +44,9 @@ bench: $(VENV)/.dev  ## measure against other stacks (ONLY=setup,datachannel-bul
 
 fuzz: $(VENV)/.dev  ## hostile input for every parser and machine (FUZZ_SECONDS=10 each, ONLY=stun-message)
 	@$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+soak: $(VENV)/.dev  ## 10,000 random scenarios of SCTP associations (SOAK=100000 for more)
+	@SCTP_SOAK=$(SOAK) $(BIN)/python -m pytest -q -n $(JOBS) tests/sctp/test_soak.py
 
 ready: $(VENV)/.dev system  ## install all that `make test` needs, without running it
 

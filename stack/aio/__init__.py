@@ -10,12 +10,14 @@ from ..peer import (
 )
 from .data_channel import RTCDataChannel, RTCError
 from .descriptions import (
+    RTCBundlePolicy,
     RTCCertificate,
     RTCConfiguration,
     RTCDtlsFingerprint,
     RTCIceCandidate,
     RTCIceCandidateError,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCSessionDescription,
 )
 from .interfaces import AddressPolicy
@@ -24,12 +26,13 @@ from .rtp import (
     RTCRtpCapabilities,
     RTCRtpCodecCapability,
     RTCRtpEncodingParameters,
+    RTCRtpHeaderExtensionCapability,
     RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpSendParameters,
     RTCRtpTransceiver,
 )
-from .stats import RTCStatsReport
+from .stats import RTCStats, RTCStatsReport
 from .tracks import (
     AudioStreamTrack,
     EncodedAudioTrack,
@@ -40,6 +43,13 @@ from .tracks import (
     MediaStreamTrack,
     RemoteStreamTrack,
     VideoStreamTrack,
+)
+from .transports import (
+    RTCDtlsTransport,
+    RTCIceCandidatePair,
+    RTCIceParameters,
+    RTCIceTransport,
+    RTCSctpTransport,
 )
 
 __all__ = [
@@ -56,23 +66,32 @@ __all__ = [
     "MediaStreamTrack",
     "NotSupportedError",
     "OperationError",
+    "RTCBundlePolicy",
     "RTCCertificate",
     "RTCConfiguration",
     "RTCDataChannel",
     "RTCDtlsFingerprint",
+    "RTCDtlsTransport",
     "RTCError",
     "RTCIceCandidate",
     "RTCIceCandidateError",
+    "RTCIceCandidatePair",
+    "RTCIceParameters",
     "RTCIceServer",
+    "RTCIceTransport",
+    "RTCIceTransportPolicy",
     "RTCPeerConnection",
     "RTCRtpCapabilities",
     "RTCRtpCodecCapability",
     "RTCRtpEncodingParameters",
+    "RTCRtpHeaderExtensionCapability",
     "RTCRtpReceiver",
     "RTCRtpSendParameters",
     "RTCRtpSender",
     "RTCRtpTransceiver",
+    "RTCSctpTransport",
     "RTCSessionDescription",
+    "RTCStats",
     "RTCStatsReport",
     "RemoteStreamTrack",
     "SdpSyntaxError",

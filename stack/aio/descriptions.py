@@ -4,7 +4,8 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from enum import StrEnum
+from typing import Any, Literal
 
 from .. import dtls, sdp
 from ..core import ParseError
@@ -32,7 +33,22 @@ class RTCSessionDescription:
             raise ValueError(f"type must be 'offer' or 'answer', not {self.type!r}")
 
 
-@dataclass(slots=True)
+class RTCBundlePolicy(StrEnum):
+    """W3C's values of `RTCConfiguration.bundlePolicy`."""
+
+    BALANCED = "balanced"
+    MAX_COMPAT = "max-compat"
+    MAX_BUNDLE = "max-bundle"
+
+
+class RTCIceTransportPolicy(StrEnum):
+    """W3C's values of `RTCConfiguration.iceTransportPolicy`."""
+
+    ALL = "all"
+    RELAY = "relay"
+
+
+@dataclass(slots=True, init=False)
 class RTCIceCandidate:
     """A candidate as it is signalled (W3C RTCIceCandidate).
 
@@ -41,12 +57,32 @@ class RTCIceCandidate:
         sdpMid: Which m-section it belongs to.
         sdpMLineIndex: The same by position.
         usernameFragment: The ICE generation it belongs to.
+        parts: In place of the text what it consists of: `component`, `foundation`, `ip`, `port`, `priority`,
+            `protocol`, `type` and, where there are such, `relatedAddress`, `relatedPort` and `tcpType`.
+
+    Raises:
+        TypeError: It is not text, or parts are missing.
     """
 
-    candidate: str = ""
-    sdpMid: str | None = None
-    sdpMLineIndex: int | None = None
-    usernameFragment: str | None = None
+    candidate: str
+    sdpMid: str | None
+    sdpMLineIndex: int | None
+    usernameFragment: str | None
+
+    def __init__(
+        self,
+        candidate: str = "",
+        sdpMid: str | None = None,
+        sdpMLineIndex: int | None = None,
+        usernameFragment: str | None = None,
+        **parts: Any,
+    ) -> None:
+        if not isinstance(candidate, str):
+            raise TypeError("a candidate is text `candidate:...`; give its parts by their names")
+        self.candidate = _candidate_of(**parts) if parts else candidate
+        self.sdpMid = sdpMid
+        self.sdpMLineIndex = sdpMLineIndex
+        self.usernameFragment = usernameFragment
 
     @property
     def _parsed(self) -> sdp.Candidate:
@@ -56,6 +92,11 @@ class RTCIceCandidate:
             raise SdpSyntaxError(f"malformed candidate: {error}") from error
 
     @property
+    def component(self) -> int:
+        """1: RTP, RTCP and data share it. Deviates: W3C has `rtp`, which programs in Python do not expect."""
+        return self._parsed.component
+
+    @property
     def foundation(self) -> str:
         """The foundation (RFC 8445 section 5.1.1.3)."""
         return self._parsed.foundation
@@ -63,6 +104,11 @@ class RTCIceCandidate:
     @property
     def address(self) -> str:
         """The IP address or name."""
+        return self._parsed.host
+
+    @property
+    def ip(self) -> str:
+        """The same as `address`, under the name that programs in Python know it by."""
         return self._parsed.host
 
     @property
@@ -85,6 +131,21 @@ class RTCIceCandidate:
         """`host`, `srflx`, `prflx` or `relay`."""
         return self._parsed.type
 
+    @property
+    def relatedAddress(self) -> str | None:
+        """What a reflexive or relayed one was learnt from."""
+        return self._parsed.related_host
+
+    @property
+    def relatedPort(self) -> int | None:
+        """Its port."""
+        return self._parsed.related_port
+
+    @property
+    def tcpType(self) -> str | None:
+        """`active`, `passive` or `so`, of TCP only."""
+        return self._parsed.tcp_type
+
     def toJSON(self) -> dict[str, str | int | None]:
         """Return what a browser's `new RTCIceCandidate()` takes."""
         return {
@@ -93,6 +154,24 @@ class RTCIceCandidate:
             "sdpMLineIndex": self.sdpMLineIndex,
             "usernameFragment": self.usernameFragment,
         }
+
+
+def _candidate_of(
+    *,
+    component: int,
+    foundation: str,
+    ip: str,
+    port: int,
+    priority: int,
+    protocol: str,
+    type: str,
+    relatedAddress: str | None = None,
+    relatedPort: int | None = None,
+    tcpType: str | None = None,
+) -> str:
+    return sdp.Candidate(
+        str(foundation), component, protocol.lower(), priority, ip, port, type, relatedAddress, relatedPort, tcpType
+    ).serialize()
 
 
 @dataclass(slots=True)
@@ -104,11 +183,20 @@ class RTCIceServer:
             `turns:turn.example.org`.
         username: For TURN.
         credential: For TURN, its password.
+        credentialType: `password`, the only one that there is.
+
+    Raises:
+        ValueError: For another type.
     """
 
     urls: str | list[str]
     username: str | None = None
     credential: str | None = field(default=None, repr=False)
+    credentialType: str = "password"
+
+    def __post_init__(self) -> None:
+        if self.credentialType != "password":
+            raise ValueError(f"credentialType must be 'password', not {self.credentialType!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +250,10 @@ class RTCConfiguration:
 
     Args:
         iceServers: STUN and TURN servers; none by default.
+        iceTransportPolicy: `all`, or `relay` to be reached through TURN servers only (W3C).
         bundlePolicy: `balanced`, `max-compat` or `max-bundle`: there is one transport whatever it says, see
             `stack.peer.Configuration`.
+        alwaysNegotiateDataChannels: Whether data channels are offered even while there is none (W3C webrtc-extensions).
         rtcpMuxPolicy: `require`, the only one that there is (W3C).
         iceCandidatePoolSize: Taken and not used: candidates are found in the first turn of the loop.
         certificates: Ours for DTLS, the first one that has not expired; one of the process's by default.
@@ -172,7 +262,6 @@ class RTCConfiguration:
             capture. The environment variable does the same for all connections.
         packetLog: Ours: a pcapng file to which every packet goes in cleartext, for Wireshark.
         eventLog: Ours: a file of JSON lines to which every event goes, for `webrtc log show`.
-        iceTransportPolicy: `all`, or `relay` to be reached through TURN servers only (W3C).
         playoutDelay: Ours, not W3C's: smallest and largest playout delay to ask of whoever receives our video,
             seconds. (0, 0) makes a browser show each frame at once; None leaves it to the receiver.
         addresses: Ours: interfaces, families, networks and ports that may be used, and how much of them is told
@@ -186,7 +275,9 @@ class RTCConfiguration:
     """
 
     iceServers: list[RTCIceServer] = field(default_factory=list)
-    bundlePolicy: Literal["balanced", "max-compat", "max-bundle"] = "balanced"
+    iceTransportPolicy: RTCIceTransportPolicy | Literal["all", "relay"] = "all"
+    bundlePolicy: RTCBundlePolicy | Literal["balanced", "max-compat", "max-bundle"] = "balanced"
+    alwaysNegotiateDataChannels: bool = False
     rtcpMuxPolicy: Literal["require"] = "require"
     iceCandidatePoolSize: int = 0
     certificates: list[RTCCertificate] = field(default_factory=list)
@@ -194,7 +285,6 @@ class RTCConfiguration:
     keyLog: str | os.PathLike[str] | None = None
     packetLog: str | os.PathLike[str] | None = None
     eventLog: str | os.PathLike[str] | None = None
-    iceTransportPolicy: Literal["all", "relay"] = "all"
     playoutDelay: tuple[float, float] | None = None
     addresses: AddressPolicy = DEFAULT_POLICY
     iceTcp: bool = False
@@ -203,6 +293,7 @@ class RTCConfiguration:
     caFile: str | None = None
 
     def __post_init__(self) -> None:
+        self.iceServers = self.iceServers or []  # as programs in Python say that there are none
         if self.iceTransportPolicy not in {"all", "relay"}:
             raise ValueError(f"iceTransportPolicy must be 'all' or 'relay', not {self.iceTransportPolicy!r}")
         if self.bundlePolicy not in {"balanced", "max-compat", "max-bundle"}:

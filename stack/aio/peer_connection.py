@@ -28,6 +28,7 @@ from .logs import EventLog, PacketLog, key_log_writer
 from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from .stats import RTCStatsReport, select
 from .tracks import EncodedFrame, MediaStreamTrack
+from .transports import RTCSctpTransport, Transports
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,16 @@ NTP_EPOCH: Final = 2_208_988_800
 GATHERING_TIMEOUT: Final = 5.0
 """Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
 
+
+STATE_CHANGES: Final = frozenset(
+    {
+        events.IceGatheringStateChanged,
+        events.IceConnectionStateChanged,
+        events.ConnectionStateChanged,
+        datachannel.ChannelOpened,
+    }
+)
+"""After these a transport may be in another state too."""
 
 NOT_REACHED: Final = 701
 """W3C's errorCode of a server that gave no answer (W3C WebRTC section 4.8.3)."""
@@ -79,12 +90,14 @@ class RTCPeerConnection(EventTarget):
             random_bytes=os.urandom,
             configuration=self._settings(machine),
         )
+        self._machine.session.wants_data = self._configuration.alwaysNegotiateDataChannels
         self._driver = Driver(
             self._machine, self._configuration, self._report, self._check_thresholds, self._report_error
         )
         self._channels: dict[int, RTCDataChannel] = {}
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
+        self._transports: Transports | None = None
         self._gathered = asyncio.Event()
         self._held: list[Callable[[], object]] | None = (
             None  # events that come after what `setLocalDescription` returns
@@ -199,18 +212,23 @@ class RTCPeerConnection(EventTarget):
         """Whether the peer takes candidates one by one; None before its first description."""
         return self._machine.peer_can_trickle
 
+    @property
+    def sctp(self) -> RTCSctpTransport | None:
+        """The transport of the data channels, and by it those below; None while no channel is wanted (W3C sctp)."""
+        return self.transports().sctp
+
     # -- channels and tracks -----------------------------------------------------------------------------------
 
     def createDataChannel(
         self,
         label: str,
-        *,
-        ordered: bool = True,
         maxPacketLifeTime: int | None = None,
         maxRetransmits: int | None = None,
+        ordered: bool = True,
         protocol: str = "",
         negotiated: bool = False,
         id: int | None = None,
+        *,
         priority: str = "low",
         latest: bool = False,
     ) -> RTCDataChannel:
@@ -218,9 +236,9 @@ class RTCPeerConnection(EventTarget):
 
         Args:
             label: Name, up to 65535 bytes of UTF-8.
-            ordered: Whether messages come in order.
             maxPacketLifeTime: For how many milliseconds a message is tried; not together with `maxRetransmits`.
             maxRetransmits: How often a message is sent again at the most.
+            ordered: Whether messages come in order.
             protocol: Subprotocol, up to 65535 bytes of UTF-8.
             negotiated: Whether the peer opens the same channel by itself; then `id` is needed.
             id: Stream, 0..65534; of no meaning unless `negotiated`.
@@ -252,7 +270,7 @@ class RTCPeerConnection(EventTarget):
     def addTrack(self, track: MediaStreamTrack, *_streams: Any) -> RTCRtpSender:
         """Send a track; takes effect with the next negotiation."""
         if any(t.sender.track is track for t in self._transceivers.values()):
-            raise InvalidStateError("this track is being sent already")
+            raise InvalidAccessError("this track is being sent already")
         machine = self._machine.add_track(track.kind, track_id=track.id)
         transceiver = self._wrap_transceiver(machine)
         transceiver.sender.replace(track)
@@ -413,6 +431,8 @@ class RTCPeerConnection(EventTarget):
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+        if self._transports is not None and type(event) in STATE_CHANGES:
+            self._transports.update()
 
     def _report_error(self, error: BaseException) -> None:
         """Make sure that an exception in a task of ours is heard."""
@@ -561,6 +581,12 @@ class RTCPeerConnection(EventTarget):
         """Close a channel."""
         self._machine.close_channel(channel, self._driver.now())
         self._driver.schedule_flush()
+
+    def transports(self) -> Transports:
+        """What everything runs over, made when somebody wants to look."""
+        if self._transports is None:
+            self._transports = Transports(self._machine)
+        return self._transports
 
     def run_sender(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a sender's loop as a task of this connection."""

@@ -14,8 +14,11 @@ from ..peer import (
     NotSupportedError,
     Transceiver,
 )
+from ..peer.codecs import HEADER_EXTENSIONS
+from .events import DONE, Done
 from .stats import RTCStatsReport, select
 from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
+from .transports import RTCDtlsTransport
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,6 +37,22 @@ class RTCRtpCodecCapability:
     clockRate: int
     channels: int | None = None
     parameters: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        """What comes behind `audio/` or `video/`."""
+        return self.mimeType.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RTCRtpHeaderExtensionCapability:
+    """A header extension (W3C RTCRtpHeaderExtensionCapability).
+
+    Args:
+        uri: As in `a=extmap`.
+    """
+
+    uri: str
 
 
 @dataclass(slots=True)
@@ -72,9 +91,15 @@ class RTCRtpSendParameters:
 
 @dataclass(frozen=True, slots=True)
 class RTCRtpCapabilities:
-    """Codecs that can be sent or received, best first."""
+    """What can be sent or received (W3C RTCRtpCapabilities).
 
-    codecs: list[RTCRtpCodecCapability]
+    Args:
+        codecs: Best first.
+        headerExtensions: Of RTP.
+    """
+
+    codecs: list[RTCRtpCodecCapability] = field(default_factory=list)
+    headerExtensions: list[RTCRtpHeaderExtensionCapability] = field(default_factory=list)
 
 
 def _capability(codec: Codec) -> RTCRtpCodecCapability:
@@ -84,7 +109,8 @@ def _capability(codec: Codec) -> RTCRtpCodecCapability:
 def _capabilities(kind: str) -> RTCRtpCapabilities:
     if kind not in CODECS:
         raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
-    return RTCRtpCapabilities([_capability(codec) for codec in CODECS[kind]])
+    extensions = [RTCRtpHeaderExtensionCapability(uri) for uri in HEADER_EXTENSIONS[kind]]
+    return RTCRtpCapabilities([_capability(codec) for codec in CODECS[kind]], extensions)
 
 
 class RTCRtpSender:
@@ -114,12 +140,22 @@ class RTCRtpSender:
         """What is sent."""
         return self._track
 
-    async def replaceTrack(self, track: MediaStreamTrack | None) -> None:
-        """Send another track, without negotiation (W3C replaceTrack)."""
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """What everything of this connection runs over."""
+        return self._connection.transports().dtls
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> Done:
+        """Send another track, at once and without negotiation (W3C replaceTrack). It may be awaited, and need not be.
+
+        Raises:
+            InvalidAccessError: The track is of another kind.
+        """
         self.replace(track)
+        return DONE
 
     def replace(self, track: MediaStreamTrack | None) -> None:
-        """The synchronous form of `replaceTrack`."""
+        """Send another track."""
         if track is not None and track.kind != self.kind:
             raise InvalidAccessError(f"this sender is for {self.kind}, the track is {track.kind}")
         self._track = track
@@ -235,10 +271,20 @@ class RTCRtpReceiver:
     """Receives a track."""
 
     def __init__(self, connection: "RTCPeerConnection", transceiver: Transceiver) -> None:
+        self._connection = connection
         self._transceiver = transceiver
         self._track = RemoteStreamTrack(transceiver.kind, "", lambda: connection.request_keyframe(transceiver))
 
     getCapabilities = staticmethod(_capabilities)
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """What everything of this connection runs over."""
+        return self._connection.transports().dtls
+
+    async def getStats(self) -> RTCStatsReport:
+        """Return the statistics of this receiver (W3C getStats)."""
+        return select(self._connection.statistics(), self._transceiver, sending=False)
 
     @property
     def track(self) -> RemoteStreamTrack:
@@ -292,21 +338,23 @@ class RTCRtpTransceiver:
         """Whether it was rejected."""
         return self.machine.stopped
 
-    def stop(self) -> None:
-        """End this transceiver; its section is rejected by the next negotiation (W3C stop)."""
+    def stop(self) -> Done:
+        """End this transceiver; its section is rejected by the next negotiation (W3C stop). It need not be awaited."""
         self._connection.stop_transceiver(self.machine)
         self.sender.halt()
         self.receiver.track.stop()
+        return DONE
 
     def setCodecPreferences(self, codecs: list[RTCRtpCodecCapability]) -> None:
-        """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`.
+        """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`. None of them for all.
 
         Raises:
             InvalidAccessError: If one is not among the capabilities.
         """
-        known = {(c.mime_type, tuple(c.parameters.items())): c for c in CODECS[self.kind]}
+        known = {(c.mime_type.lower(), frozenset(c.parameters.items())): c for c in CODECS[self.kind]}
         try:
-            chosen = [known[codec.mimeType, tuple(codec.parameters.items())] for codec in codecs]
+            chosen = [known[codec.mimeType.lower(), frozenset(codec.parameters.items())] for codec in codecs]
         except KeyError as error:
             raise InvalidAccessError(f"{error.args[0][0]} is not among the capabilities") from error
+        chosen = chosen or list(CODECS[self.kind])
         self._connection.set_codec_preferences(self.machine, chosen)

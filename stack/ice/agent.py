@@ -111,8 +111,11 @@ class Agent(LocalSide):
         return self._selected.rtt if self._selected else None
 
     def accepts(self, local: Address, remote: Address) -> bool:
-        """Tell whether data on this path may be taken: the peer has authenticated itself on it."""
-        return (local, remote) in self._paths
+        """Tell whether data on this path may be taken: the peer has authenticated itself on it.
+
+        A check that came before the peer's description did so too, with the password that only the peer was told.
+        """
+        return (local, remote) in self._paths or (local, remote) in self._early
 
     def statistics(self) -> "statistics.Statistics":
         """Return what is known about candidates, pairs and their history, as plain values."""

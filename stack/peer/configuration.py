@@ -60,6 +60,7 @@ class Configuration:
         size = (self.mtu - DTLS_OVERHEAD) & ~3
         return dataclasses.replace(
             self.sctp,
+            accept_restart=False,  # a peer that has lost its state has lost its DTLS keys too: this is another one
             remote_port=remote_port,
             max_packet_size=size,
             max_message_size=max(self.sctp.max_message_size, self.max_message_size),

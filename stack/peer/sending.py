@@ -42,7 +42,8 @@ class Sending:
         self.pacer = bwe.Pacer(max_queue_time=configuration.max_send_delay)
         self.estimator: bwe.Estimator | None = None
         self._senders: dict[int, tuple[Transceiver, rtp.Sender]] = {}
-        self._numbers = 0  # of packets that the peer does not report on one by one
+        self._has_feedback = False  # whether the peer reports on single packets
+        self._numbers = 0  # of packets if it does not
         self._keyframes: set[int] = set()
         self._shared = 0  # the target that was divided last
 
@@ -57,11 +58,12 @@ class Sending:
             self.pacer.remove_stream(ssrc, now)
         if self._senders and self.estimator is None:
             low, start, high = self._configuration.bitrates
+            self._has_feedback = any(_has_feedback(transceiver) for transceiver, _ in self._senders.values())
             self.estimator = bwe.Estimator(
                 min_bitrate=low,
                 start_bitrate=start,
                 max_bitrate=high,
-                transport_feedback=any(_has_feedback(transceiver) for transceiver, _ in self._senders.values()),
+                transport_feedback=self._has_feedback,
             )
             self.pacer.set_pacing_rate(self.estimator.pacing_rate, now)
         self._shared = 0
@@ -122,6 +124,8 @@ class Sending:
         data = known[1].serialize(packet, now)
         number = packet.transport_sequence_number
         if number is None:
+            if self._has_feedback:
+                return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
             number = self._numbers = (self._numbers + 1) & 0xFFFF
         estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
         return data

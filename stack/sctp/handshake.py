@@ -290,6 +290,10 @@ class Handshake:
             local_tag, local_tsn = self._new_tag(), int.from_bytes(context.random_bytes(4), "big")
         cookie = Cookie(now, local_tag, local_tsn, local_tie, peer_tie, self._peer_of(init))
         answer = self._local_init(local_tag, local_tsn)
+        if not init.zero_checksum:
+            # Pion's SCTP before 1.8.9 refuses an INIT ACK with a parameter that it does not know, although RFC 9260
+            # section 3.2.1 has it skipped. Who did not offer this one would not use it.
+            answer.zero_checksum = EDMID_NONE
         answer.cookie = serialize_cookie(cookie, self._key)
         answer.unrecognized = _reported(init)
         context.queue_alone(serialize_chunk(INIT_ACK, 0, serialize_init(answer)), init.initiate_tag)

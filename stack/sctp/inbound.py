@@ -270,10 +270,10 @@ class Inbound:
             if partial.size <= self._max_message_size:
                 return
             raise AbortAssociation("message-too-long", CAUSE_PROTOCOL_VIOLATION)
+        stream = self._streams.get(stream_id)
+        first = stream.next_ssn if stream is not None else mid
         if unordered:
             first = self._reassembly.skipped.get(stream_id, mid - 1) + 1
-        else:
-            first = self._streams[stream_id].next_ssn if stream_id in self._streams else mid
         if mid - first & 0x80000000:
             self._dropped["old-ssn"] += 1  # of a message that was skipped
             return
@@ -488,10 +488,7 @@ class Inbound:
             self._absorb()
 
     def receive_i_forward_tsn(self, new_cumulative_tsn: int, skipped: list[tuple[int, bool, int]]) -> None:
-        """Skip what the peer gave up, `skipped` being stream, whether unordered, and message identifier.
-
-        Source: RFC 8260 section 2.3.1.
-        """
+        """Skip what the peer gave up: stream, whether unordered, message identifier (RFC 8260 section 2.3.1)."""
         if not self._forward(new_cumulative_tsn):
             return
         for stream_id, unordered, mid in skipped:

@@ -234,7 +234,7 @@ async def test_the_encoder_hears_of_key_frames_wanted(pair):
     source = Source()
     sender = a.addTrack(source)
     assert sender.track is source
-    with pytest.raises(InvalidStateError, match="already"):
+    with pytest.raises(InvalidAccessError, match="already"):
         a.addTrack(source)
     await negotiate(a, b)
     track = await tracks.get()

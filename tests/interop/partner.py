@@ -247,7 +247,6 @@ KINDS = [
         pion,
         (H264, VP8),
         audio=True,
-        broken={"data": "refuses an INIT ACK with parameters that it does not know, as ours is with RFC 9653's"},
         quirks={"short": "takes 65535 bytes where RFC 8841 section 6 has 65536"},
     ),
     Kind(

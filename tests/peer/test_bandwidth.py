@@ -18,11 +18,12 @@ DELAY = 0.04
 class Film:
     """A sends frames of the size that it is told; how long each takes is measured."""
 
-    def __init__(self, rate=None, *, loss=0.0, seed=0, configuration=None, tamper=lambda kind, sdp: sdp):
+    def __init__(self, rate=None, *, loss=0.0, seed=0, sound=False, configuration=None, tamper=lambda kind, sdp: sdp):
         self.call = Call(
             Conditions(delay=DELAY, loss=loss, rate=rate, queue=60_000), seed=seed, configuration=configuration
         )
         self.video = self.call.a.add_track("video")
+        self.sound = self.call.a.add_track("audio") if sound else None
         self.call.negotiate(tamper=tamper)
         assert self.call.link.run(lambda: self.call.connected, seconds=5)
         self.bitrate = 0
@@ -43,10 +44,14 @@ class Film:
             self.sent_at[self.number] = self.call.now
             if self.call.a.send_frame(self.video, data, self.number * 3000, self.call.now, keyframe=self.keyframe):
                 self.keyframe = False
+            if self.sound is not None:
+                self.call.a.send_frame(self.sound, bytes(160), self.number * 1600, self.call.now)
             self.number += 1
             self.call.link.run(seconds=1 / FPS)
             for event in self.call.reported(1, peer.MediaReceived)[self.seen :]:
                 self.seen += 1
+                if event.transceiver.kind != "video":
+                    continue
                 received += 1
                 size += len(event.frame.data)
                 start = 6 if event.frame.keyframe else 3
@@ -75,6 +80,14 @@ def test_the_target_finds_what_the_path_carries():
     assert frames > 0.95 * 10 * FPS
     assert 0.75 * 3e6 < bitrate < 3e6
     assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + 0.15
+
+
+def test_sound_that_the_peer_does_not_report_on_is_not_taken_for_video():
+    film = Film(3e6, sound=True)
+    film.roll(8)
+    frames, bitrate = film.roll(4)
+    assert frames > 0.95 * 4 * FPS
+    assert 0.6 * 3e6 < bitrate < 3e6
 
 
 def test_capacity_that_falls_by_half_is_noticed_within_a_second():

@@ -203,3 +203,19 @@ def test_channels_close_on_both_sides_and_ids_come_back():
     again = call.a.create_data_channel("again", call.now)
     assert call.link.run(lambda: again.state == "open", seconds=5)
     assert again.id == number
+
+
+def test_a_client_hello_before_the_answer_is_kept():
+    """The answerer's check, ours to it and its ClientHello can all be here before signaling has brought the answer."""
+    call = call_with_channel(conditions=Conditions(delay=0.001))
+    call.a.set_local_description(None, call.now)
+    call.gather(call.a)
+    call.b.set_remote_description(call.a.local_description, call.now)
+    call.b.set_local_description(None, call.now)
+    call.gather(call.b)
+    call.link.run(lambda: len(call.a.transport._early_dtls) == 1, seconds=1)
+    assert not call.a.dropped
+    answered = call.now
+    call.a.set_remote_description(call.b.local_description, call.now)
+    assert call.link.run(lambda: call.connected, seconds=5)
+    assert call.now - answered < 0.01  # nobody had to send anything again

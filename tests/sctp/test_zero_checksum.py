@@ -110,3 +110,11 @@ def test_rfc9653_section_5_2_an_init_with_a_zero_is_dropped():
     assert peer.packets() == []
     assert peer.a.dropped == {"bad-checksum": 1}
     assert peer.a.state is State.CLOSED
+
+
+@pytest.mark.parametrize("edmid", [wire.EDMID_NONE, wire.EDMID_DTLS])
+def test_rfc9260_section_3_2_1_an_init_ack_has_no_parameter_that_some_refuse_unless_they_know_it(edmid):
+    peer = peer_that_accepts(edmid)
+    peer.raw(0, wire.serialize_chunk(wire.INIT, 0, wire.serialize_init(peer.init)))
+    ((_, _, value),) = peer.one_packet()
+    assert wire.parse_init(value, 0, len(value)).zero_checksum == edmid

@@ -28,6 +28,7 @@ janus                                   janus
 /usr/lib/*/gstreamer-1.0/libgstlibav.so  gstreamer1.0-libav
 /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib  gir1.2-gst-plugins-bad-1.0
 /usr/lib/python3/dist-packages/gi       python3-gi
+libusrsctp.so.2                         libusrsctp2
 cc                                      gcc
 /usr/include/stdio.h                    libc6-dev
 /usr/include/mbedtls/ssl.h              libmbedtls-dev
