@@ -206,14 +206,14 @@ async def test_without_udp_tcp_candidates_do(host):
     configuration = RTCConfiguration(iceTcp=True)
     async with RTCPeerConnection(configuration) as a, RTCPeerConnection(configuration) as b:
         for pc in (a, b):  # a firewall, from the first datagram on
-            pc._machine.receive_datagram = _without_udp(pc._machine.receive_datagram)
+            pc._machine.receive_batch = _without_udp(pc._machine.receive_batch)
         await echo_works(a, b)
         for pc in (a, b):
             assert pc._machine.transport.ice.selected_pair.local.transport == "tcp"
 
 
 def _without_udp(receive):
-    return lambda datagram, now: receive(datagram, now) if datagram.local.transport == "tcp" else None
+    return lambda batch, now: receive([item for item in batch if item.local.transport == "tcp"], now)
 
 
 @pytest.mark.alone
