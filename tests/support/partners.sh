@@ -59,4 +59,11 @@ newer_python() {
 
 made npm.made "$SOURCE/package.json" || ! command -v npm >/dev/null || attempt npm make_npm
 made pion "$SOURCE"/pion/* || ! command -v go >/dev/null || attempt pion make_pion
-made python.made "$0" || ! python=$(newer_python) || attempt python make_python "$python"
+rm -f "$BUILD/no-newer-python"
+if ! made python.made "$0"; then
+    if python=$(newer_python); then
+        attempt python make_python "$python"
+    else
+        touch "$BUILD/no-newer-python"
+    fi
+fi
