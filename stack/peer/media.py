@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from .. import rtp
 from ..core import LocalError, ParseError, RandomBytes
 from .configuration import Configuration
+from .remb import RembFeedback
 from .sending import Sending
 from .transceiver import Transceiver, receives, sends
 from .transport import Transport
@@ -40,6 +41,7 @@ class Media:
         self._transceivers: list[Transceiver] = []
         self._demultiplexer: rtp.Demultiplexer[Transceiver] = rtp.Demultiplexer()
         self.sending = Sending(configuration)
+        self._remb = RembFeedback(configuration.bitrates)
         self._path: object = None
         self._dropped: Counter[str] = Counter()
         self._feedback: rtp.TransportFeedbackGenerator | None = None
@@ -59,6 +61,7 @@ class Media:
             self._configure_receiver(transceiver, wanted=receives(direction), now=now)
         self._configure_routes()
         self.sending.configure(self._transceivers, now)
+        self._remb.configure(self._transceivers)
 
     def _configure_routes(self) -> None:
         """What was learned is learned again from the next packets, in which the peer's MID tells."""
@@ -169,8 +172,9 @@ class Media:
             return
         if self._feedback is not None:
             self._feedback.receive_packet(packet, now)
+        self._remb.receive_packet(destination.route, packet, len(data), now)
         destination.route.received_payload_type = packet.payload_type
-        destination.route.receiver.receive_packet(packet, now)
+        destination.route.receiver.receive_packet(packet, now, data)
 
     def _receive_report(self, data: bytes, now: float) -> None:
         """Give a compound to all: each looks for its SSRC."""
@@ -223,17 +227,23 @@ class Media:
         for machine in self._machines():
             machine.handle_timer(now)
         self.sending.handle_timer(now)
+        self._remb.handle_timer(now)
 
     def next_timer(self) -> float | None:
         """The earliest deadline; none before media can be sent, since nothing could leave."""
         if not self._transport.media.can_send:
             return None
-        times = [self.sending.next_timer(), *(machine.next_timer() for machine in self._machines())]
+        times = [
+            self.sending.next_timer(),
+            self._remb.next_timer(),
+            *(machine.next_timer() for machine in self._machines()),
+        ]
         return min((due for due in times if due is not None), default=None)
 
     def close(self, now: float) -> None:
         """Say BYE on every stream."""
         self.sending.close(now)
+        self._remb.close(now)
         for machine in self._machines():
             machine.close(now)
         self.send(now)

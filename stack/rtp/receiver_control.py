@@ -139,6 +139,11 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
             raise LocalError("there is nobody to ask: the SSRC is not known")
         self._want_keyframe(self._clamp(now))
 
+    @property
+    def sends_remb(self) -> bool:
+        """Whether `request_bitrate` is possible."""
+        return self._remb and not self._closed
+
     def request_bitrate(self, bitrate: int, now: float) -> None:
         """Tell the sender by REMB not to exceed `bitrate` (bit/s), now and with every report.
 
