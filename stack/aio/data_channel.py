@@ -13,6 +13,7 @@ from .events import EventTarget
 
 if TYPE_CHECKING:
     from .peer_connection import RTCPeerConnection
+    from .transports import RTCSctpTransport
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,11 @@ class RTCDataChannel(EventTarget):
     def priority(self) -> str:
         """`very-low`, `low`, `medium` or `high` (RFC 8831 section 6.4)."""
         return next((name for name, weight in PRIORITIES.items() if self._channel.priority <= weight), "high")
+
+    @property
+    def transport(self) -> "RTCSctpTransport | None":
+        """What it runs over, the same for all channels of the connection."""
+        return self._connection.sctp
 
     @property
     def binaryType(self) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -57,6 +58,9 @@ KINDS: Final = (
     ("en*", "ethernet"),
 )
 """Interface names by pattern, first match: asked when the system does not say what an interface is."""
+
+CACHED: Final = 256
+"""Addresses and interfaces of which is remembered what cannot change: more than `MAX_ADDRESSES`, many times over."""
 
 _FAR_AWAY: Final = {4: "198.41.0.4", 6: "2001:503:ba3e::2:30"}  # a.root-servers.net: no network of ours has it
 _SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
@@ -231,23 +235,31 @@ def _usable(policy: AddressPolicy) -> Iterator[LocalAddress]:
     flags, routed = _ipv6_flags(), _default_routes()
     for adapter in ifaddr.get_adapters():
         name = adapter.name
-        entries = [entry for ip in adapter.ips if _is_usable(entry := _parse(ip.ip)) and policy.allows(name, entry)]
+        hosts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips]
+        entries = [entry for host in hosts if _is_usable(entry := _parse(host)) and policy.allows(name, entry)]
         if not entries or not _is_up(name):
             continue
         kind = policy.kind_of(name)
         cost = policy.cost_of(kind)
         for address in _private_first(entries, flags):
             outgoing = name if (name, address.version) in routed else ""
-            yield LocalAddress(str(address), name, address.is_loopback, kind, cost, outgoing=outgoing)
+            yield LocalAddress(_text(address), name, address.is_loopback, kind, cost, outgoing=outgoing)
 
 
-def _parse(ip: str | tuple[str, int, int]) -> IpAddress:
+@lru_cache(maxsize=CACHED)
+def _parse(host: str) -> IpAddress:
     try:
-        return ipaddress.ip_address(ip if isinstance(ip, str) else ip[0])
+        return ipaddress.ip_address(host)
     except ValueError:
         return ipaddress.IPv4Address(0)
 
 
+@lru_cache(maxsize=CACHED)
+def _text(address: IpAddress) -> str:
+    return str(address)
+
+
+@lru_cache(maxsize=CACHED)
 def _is_usable(address: IpAddress) -> bool:
     if address.is_link_local or address.is_unspecified or address.is_multicast:
         return False
@@ -258,12 +270,14 @@ def _is_usable(address: IpAddress) -> bool:
 
 def _private_first(addresses: Sequence[IpAddress], flags: Mapping[str, int]) -> list[IpAddress]:
     """Leave out IPv6 addresses that are not usable yet or any more, and those that temporary ones stand for."""
-    usable = [address for address in addresses if not flags.get(str(address), 0) & _UNUSABLE]
-    temporary = {_prefix(address) for address in usable if flags.get(str(address), 0) & _TEMPORARY}
+    usable = [address for address in addresses if not flags.get(_text(address), 0) & _UNUSABLE]
+    temporary = {_prefix(address) for address in usable if flags.get(_text(address), 0) & _TEMPORARY}
+    if not temporary:
+        return usable
     return [
         address
         for address in usable
-        if _prefix(address) not in temporary or flags.get(str(address), 0) & _TEMPORARY or address.version == 4
+        if _prefix(address) not in temporary or flags.get(_text(address), 0) & _TEMPORARY or address.version == 4
     ]
 
 
@@ -342,14 +356,25 @@ def _ipv6_flags() -> dict[str, int]:
     """Return the kernel's flags of each IPv6 address; empty where they cannot be had."""
     flags = {}
     try:
-        lines = _IF_INET6.read_text().splitlines()
+        lines = _read(_IF_INET6).splitlines()
     except OSError:
         return {}
     for line in lines:
         words = line.split()
         if len(words) >= 5:
-            flags[str(ipaddress.IPv6Address(bytes.fromhex(words[0])))] = int(words[4], 16)
+            flags[_text_of(words[0])] = int(words[4], 16)
     return flags
+
+
+@lru_cache(maxsize=CACHED)
+def _text_of(digits: str) -> str:
+    return str(ipaddress.IPv6Address(bytes.fromhex(digits)))
+
+
+def _read(path: Path) -> str:
+    """Return a small file of the kernel's: a third of what `Path.read_text` takes."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  see above
+        return file.read().decode()
 
 
 def _default_routes() -> set[tuple[str, int]]:
@@ -357,7 +382,7 @@ def _default_routes() -> set[tuple[str, int]]:
     routes = set()
     for path, version, destination, mask, flags in ((_ROUTE, 4, 1, 7, 3), (_IPV6_ROUTE, 6, 0, 1, 8)):
         try:
-            rows = [line.split() for line in path.read_text().splitlines()]
+            rows = [line.split() for line in _read(path).splitlines()]
         except OSError:
             continue
         for row in rows:
@@ -371,12 +396,21 @@ def _default_routes() -> set[tuple[str, int]]:
 def _system_kind(interface: str) -> str:
     """Return the kind of an interface as Linux knows it; empty when it does not."""
     folder = _NET / interface
+    try:
+        return _kind_of_device(folder, folder.stat().st_ino)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=CACHED)
+def _kind_of_device(folder: Path, _device: int) -> str:
+    """Return the kind of a device, which is another one when its folder is (`_device`, the inode)."""
     if (folder / "wireless").exists() or (folder / "phy80211").exists():
         return "wifi"
     if (folder / "tun_flags").exists():
         return "vpn"
     try:
-        uevent = (folder / "uevent").read_text()
+        uevent = _read(folder / "uevent")
     except OSError:
         return ""
     types = {"wwan": "cellular", "wlan": "wifi", "wireguard": "vpn", "ppp": "cellular"}

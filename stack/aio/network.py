@@ -7,18 +7,19 @@ When addresses come or go, sockets do, and the connection finds another path wit
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import stun, turn
 from ..core import Address, Datagram, LocalError, ParseError
-from ..peer import InvalidAccessError, PeerConnection, SdpSyntaxError
+from ..peer import InvalidAccessError, NotSupportedError, PeerConnection, SdpSyntaxError
 from ..peer.relays import TurnServer
 from .descriptions import RTCConfiguration, RTCIceServer
 from .interfaces import LocalAddress, bind_in_range, local_addresses
 from .mdns import Resolver
-from .network_monitor import NetworkMonitor
+from .network_monitor import Watch
 from .streams import StreamSockets
 from .udp import UdpSocket
 
@@ -126,6 +127,7 @@ class Network:
     ) -> None:
         self._machine, self._configuration = machine, configuration
         self._servers = parse_servers(configuration.iceServers)
+        self._unasked: list[Server] = []  # that `configure` has named since
         self._on_batch, self._flush, self._spawn = on_batch, flush, spawn
         self._relay_only = configuration.iceTransportPolicy == "relay"
         self.sockets: dict[Address, UdpSocket] = {}
@@ -135,7 +137,7 @@ class Network:
         self._turn_addresses: list[tuple[Server, Address]] = []
         self._reconnects: dict[tuple[str, Address], int] = {}
         self._timers: set[asyncio.TimerHandle] = set()
-        self._monitor: NetworkMonitor | None = None
+        self._watch: Watch | None = None
         self._resolver: Resolver | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -159,11 +161,11 @@ class Network:
         loop = self._loop = asyncio.get_running_loop()
         policy = self._configuration.addresses
         if self._configuration.continualGathering:
-            self._monitor = NetworkMonitor(self._on_addresses_changed, policy, loop=loop)
-        for entry in self._monitor.addresses if self._monitor else local_addresses(policy):
+            self._watch = Watch(self._on_addresses_changed, policy, loop)
+        for entry in self._watch.addresses if self._watch else local_addresses(policy):
             self._add(entry, now)
         if self._servers:
-            self._spawn(self._ask_servers(), "ice-servers")
+            self._spawn(self._ask_servers(self._servers), "ice-servers")
         else:
             self._machine.end_local_addresses(now)
 
@@ -175,7 +177,15 @@ class Network:
             udp = None
             if policy.uses_udp:
                 udp = bind_in_range(
-                    policy, lambda port: UdpSocket(host, loop, self._on_batch, port, interface=entry.outgoing)
+                    policy,
+                    lambda port: UdpSocket(
+                        host,
+                        loop,
+                        self._on_batch,
+                        port,
+                        interface=entry.outgoing,
+                        probing=self._configuration.pathMtu is not None,
+                    ),
                 )
             local = self._locals[host] = _Local(entry, udp)
             if udp is not None:
@@ -245,8 +255,44 @@ class Network:
 
     # -- servers -----------------------------------------------------------------------------------------------
 
-    async def _ask_servers(self) -> None:
-        await asyncio.gather(*(self._ask(server) for server in self._servers))
+    def configure(self, configuration: RTCConfiguration) -> None:
+        """Use these servers from the next gathering on. Deviates: those that were in use before stay so.
+
+        Raises:
+            SdpSyntaxError: A URL is none of STUN or TURN.
+            InvalidAccessError: A TURN server has no username or credential.
+            NotSupportedError: The policy is another one, and gathering has begun.
+        """
+        servers = parse_servers(configuration.iceServers)
+        relay_only = configuration.iceTransportPolicy == "relay"
+        if relay_only != self._relay_only:
+            if self.is_open:
+                raise NotSupportedError("iceTransportPolicy cannot change once gathering has begun")
+            self._machine.transport.path._relay_only = self._relay_only = relay_only  # noqa: SLF001  it has no setter
+        if self.is_open:
+            self._unasked += [server for server in servers if server not in self._servers + self._unasked]
+        self._servers, self._configuration = servers, configuration
+
+    @contextmanager
+    def new_servers(self) -> Iterator[None]:
+        """Have a restart of ICE, if one begins inside, wait for the servers that are new."""
+        if not self._unasked:
+            yield
+            return
+        agent, path, now = self._machine.transport.ice, self._machine.transport.path, time.monotonic()
+        before, ended = agent.local_parameters, path._ended  # noqa: SLF001  it has no method to begin again
+        path._ended = False  # noqa: SLF001  the same
+        try:
+            yield
+        finally:
+            if agent.local_parameters != before:
+                servers, self._unasked = self._unasked, []
+                self._spawn(self._ask_servers(servers), "ice-servers")
+            elif ended:
+                self._machine.end_local_addresses(now)
+
+    async def _ask_servers(self, servers: list[Server]) -> None:
+        await asyncio.gather(*(self._ask(server) for server in servers))
         self._machine.end_local_addresses(time.monotonic())
         self._flush()
 
@@ -383,6 +429,6 @@ class Network:
         for handle in self._timers:
             handle.cancel()
         self._timers.clear()
-        for closable in (self._monitor, self._resolver, self._streams, *self.sockets.values()):
+        for closable in (self._watch, self._resolver, self._streams, *self.sockets.values()):
             if closable is not None:
                 closable.close()

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakKeyDictionary, WeakSet
 
 from .interfaces import DEFAULT_POLICY, AddressPolicy, LocalAddress, local_addresses
 
@@ -100,6 +101,10 @@ class NetworkMonitor:
             self._arm(POLL_INTERVAL)
         elif self._comparisons > 0:
             self._arm(DEBOUNCE * 2 ** (SETTLE_TIMES - self._comparisons))
+        self.look()
+
+    def look(self) -> None:
+        """Compare at once."""
         try:
             found = self._scan(self._policy)
         except OSError as error:  # interfaces that come and go while they are listed
@@ -122,6 +127,68 @@ class NetworkMonitor:
             self._loop.remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+
+
+class _Group:
+    """One monitor and all who use it."""
+
+    def __init__(self, policy: AddressPolicy, loop: asyncio.AbstractEventLoop) -> None:
+        self.policy, self._loop = policy, loop
+        self.users: dict[Watch, None] = {}
+        self.monitor = NetworkMonitor(self._on_change, policy, loop=loop)
+
+    def _on_change(self, found: list[LocalAddress]) -> None:
+        for user in list(self.users):
+            try:
+                user.tell(found)
+            except Exception as error:  # noqa: BLE001  whatever it is, it must not keep the others from hearing
+                self._loop.call_exception_handler({"message": "following the network failed", "exception": error})
+
+
+_groups: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[_Group]] = WeakKeyDictionary()
+
+
+class Watch:
+    """A share in the monitor that a loop has for a policy: made with its first user, closed with its last.
+
+    Finding the addresses takes longer than anything else in making a connection but its cryptography, and each monitor
+    is a socket that wakes up whenever anything changes.
+
+    Args:
+        on_change: Called with the new list, from the loop.
+        policy: Which addresses count.
+        loop: The loop that is running.
+
+    Attributes:
+        addresses: The list when the watch began.
+    """
+
+    def __init__(
+        self, on_change: Callable[[list[LocalAddress]], None], policy: AddressPolicy, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._on_change = on_change
+        self._groups = _groups.setdefault(loop, WeakSet())
+        group = next((group for group in self._groups if group.policy == policy), None)
+        if group is None:
+            group = _Group(policy, loop)
+            self._groups.add(group)
+        elif group.monitor.is_polling:
+            group.monitor.look()
+        group.users[self] = None
+        self._group = group
+        self.addresses = group.monitor.addresses
+
+    def tell(self, found: list[LocalAddress]) -> None:
+        """Report a change, unless this was closed by another one who was told of it."""
+        if self in self._group.users:
+            self._on_change(list(found))
+
+    def close(self) -> None:
+        """Stop; idempotent."""
+        group = self._group
+        if group.users.pop(self, self) is None and not group.users:
+            group.monitor.close()
+            self._groups.discard(group)
 
 
 def _netlink_socket() -> socket.socket | None:

@@ -5,35 +5,27 @@ could decide.
 """
 
 import asyncio
-import dataclasses
 import logging
-import os
-import secrets
 import time
-from collections.abc import Callable, Coroutine
-from functools import lru_cache
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .. import datachannel, dtls, ice, turn
-from ..peer import Codec, Encoding, InvalidAccessError, InvalidStateError, PeerConnection, Transceiver, events
+from .. import datachannel, ice, turn
+from ..peer import Codec, Encoding, InvalidAccessError, InvalidStateError, NotSupportedError, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
 from ..peer.relays import RelayLost, RelayMoved
 from ..peer.signaling import Description
+from .configured import Configured
 from .data_channel import PRIORITIES, RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .driver import Driver
-from .events import EventTarget
-from .logs import EventLog, PacketLog, key_log_writer
-from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .rtp import RTCRtpEncodingParameters, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, check_direction, to_encoding
 from .stats import RTCStatsReport, select
 from .tracks import EncodedFrame, MediaStreamTrack
 from .transports import RTCSctpTransport, Transports
 
 logger = logging.getLogger(__name__)
-
-NTP_EPOCH: Final = 2_208_988_800
-"""Seconds from 1900 to 1970."""
 
 GATHERING_TIMEOUT: Final = 5.0
 """Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
@@ -53,13 +45,7 @@ NOT_REACHED: Final = 701
 """W3C's errorCode of a server that gave no answer (W3C WebRTC section 4.8.3)."""
 
 
-@lru_cache(maxsize=1)
-def _shared_certificate(day: int) -> dtls.Certificate:  # noqa: ARG001  the day is the cache's key
-    """One certificate per process and day: signing one costs more than a handshake, and RFC 8827 allows reuse."""
-    return dtls.Certificate.generate(os.urandom, now_unix=time.time())
-
-
-class RTCPeerConnection(EventTarget):
+class RTCPeerConnection(Configured):
     """A connection to a peer.
 
     Events: `icecandidate` (RTCIceCandidate or None at the end), `negotiationneeded`, `signalingstatechange`,
@@ -79,17 +65,7 @@ class RTCPeerConnection(EventTarget):
     def __init__(
         self, configuration: RTCConfiguration | None = None, *, machine: MachineConfiguration | None = None
     ) -> None:
-        super().__init__()
-        self._configuration = configuration or RTCConfiguration()
-        self._packet_log: PacketLog | None = None
-        self._event_log: EventLog | None = None
-        if self._configuration.eventLog is not None:
-            self._event_log = EventLog(self._configuration.eventLog, secrets.token_hex(4))
-        self._machine = PeerConnection(
-            certificate=self._certificate(),
-            random_bytes=os.urandom,
-            configuration=self._settings(machine),
-        )
+        super().__init__(configuration or RTCConfiguration(), machine)
         self._machine.session.wants_data = self._configuration.alwaysNegotiateDataChannels
         self._driver = Driver(
             self._machine, self._configuration, self._report, self._check_thresholds, self._report_error
@@ -98,19 +74,15 @@ class RTCPeerConnection(EventTarget):
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
         self._transports: Transports | None = None
-        self._gathered = asyncio.Event()
-        self._held: list[Callable[[], object]] | None = (
-            None  # events that come after what `setLocalDescription` returns
-        )
         self._handlers: dict[type, Callable[[Any], object]] = {
             datachannel.MessageReceived: self._on_message,
             datachannel.ChannelAnnounced: self._on_channel_announced,
             datachannel.ChannelOpened: self._on_channel_opened,
             datachannel.ChannelClosing: self._on_channel_closing,
             datachannel.ChannelClosed: self._on_channel_closed,
-            events.SignalingStateChanged: lambda _: self.dispatch("signalingstatechange"),
-            events.IceGatheringStateChanged: lambda _: self._later(lambda: self.dispatch("icegatheringstatechange")),
-            events.IceConnectionStateChanged: lambda _: self.dispatch("iceconnectionstatechange"),
+            events.SignalingStateChanged: self._on_signaling_state,
+            events.IceGatheringStateChanged: self._on_gathering_state,
+            events.IceConnectionStateChanged: self._on_ice_connection_state,
             events.NegotiationNeeded: self._on_negotiation_needed,
             events.ConnectionStateChanged: self._on_connection_state,
             events.IceCandidateGathered: self._on_candidate,
@@ -129,95 +101,12 @@ class RTCPeerConnection(EventTarget):
         }
         self.error: str | None = None
 
-    def _certificate(self) -> dtls.Certificate:
-        given, now = self._configuration.certificates, time.time()
-        if not given:
-            return _shared_certificate(int(now // 86400))
-        for certificate in given:
-            if certificate.certificate.expires > now:
-                return certificate.certificate
-        raise InvalidAccessError("every certificate of the configuration has expired")  # W3C section 4.4.1.1
-
-    def _settings(self, machine: MachineConfiguration | None) -> MachineConfiguration:
-        ours = self._configuration
-        settings = machine or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=ours.playoutDelay)
-        changes: dict[str, Any] = {}
-        if machine is None:
-            changes["bundle_policy"] = ours.bundlePolicy
-        if ours.iceTransportPolicy == "relay":
-            changes["ice_transport_policy"] = "relay"
-        if ours.bitrates is not None:
-            changes["bitrates"] = ours.bitrates
-        key_log = ours.keyLog or os.environ.get("SSLKEYLOGFILE")
-        if key_log and settings.keylog is None:
-            changes["keylog"] = key_log_writer(key_log)
-        if ours.packetLog is not None:
-            self._packet_log = changes["packet_log"] = PacketLog(ours.packetLog)
-        return dataclasses.replace(settings, **changes)
-
-    # -- W3C attributes ----------------------------------------------------------------------------------------
-
-    @property
-    def signalingState(self) -> str:
-        """W3C RTCSignalingState."""
-        return self._machine.signaling_state
-
-    @property
-    def iceGatheringState(self) -> str:
-        """`new`, `gathering` or `complete`."""
-        return self._machine.ice_gathering_state
-
-    @property
-    def iceConnectionState(self) -> str:
-        """W3C RTCIceConnectionState."""
-        return self._machine.ice_connection_state
-
-    @property
-    def connectionState(self) -> str:
-        """W3C RTCPeerConnectionState."""
-        return self._machine.connection_state
-
-    @property
-    def localDescription(self) -> RTCSessionDescription | None:
-        """Ours, with the candidates known so far."""
-        return _description(self._machine.local_description)
-
-    @property
-    def remoteDescription(self) -> RTCSessionDescription | None:
-        """The peer's."""
-        return _description(self._machine.remote_description)
-
-    @property
-    def currentLocalDescription(self) -> RTCSessionDescription | None:
-        """Ours of the last exchange that was completed."""
-        return _description(self._machine.current_local_description)
-
-    @property
-    def pendingLocalDescription(self) -> RTCSessionDescription | None:
-        """Ours of the exchange under way."""
-        return _description(self._machine.pending_local_description)
-
-    @property
-    def currentRemoteDescription(self) -> RTCSessionDescription | None:
-        """The peer's of the last exchange that was completed."""
-        return _description(self._machine.current_remote_description)
-
-    @property
-    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
-        """The peer's of the exchange under way."""
-        return _description(self._machine.pending_remote_description)
-
-    @property
-    def canTrickleIceCandidates(self) -> bool | None:
-        """Whether the peer takes candidates one by one; None before its first description."""
-        return self._machine.peer_can_trickle
+    # -- channels and tracks -----------------------------------------------------------------------------------
 
     @property
     def sctp(self) -> RTCSctpTransport | None:
         """The transport of the data channels, and by it those below; None while no channel is wanted (W3C sctp)."""
         return self.transports().sctp
-
-    # -- channels and tracks -----------------------------------------------------------------------------------
 
     def createDataChannel(
         self,
@@ -267,11 +156,23 @@ class RTCPeerConnection(EventTarget):
         self._driver.schedule_flush()
         return self._wrap_channel(channel)
 
-    def addTrack(self, track: MediaStreamTrack, *_streams: Any) -> RTCRtpSender:
-        """Send a track; takes effect with the next negotiation."""
+    def addTrack(self, track: MediaStreamTrack, *streams: Any) -> RTCRtpSender:
+        """Send a track; takes effect with the next negotiation.
+
+        Args:
+            track: What to send.
+            streams: To which stream it belongs, so that the peer can play together what does: a string, or anything
+                with an `id`. Not implemented: more than one.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            InvalidAccessError: The track is sent already.
+            NotSupportedError: There is more than one stream.
+        """
+        self._check_open()
         if any(t.sender.track is track for t in self._transceivers.values()):
             raise InvalidAccessError("this track is being sent already")
-        machine = self._machine.add_track(track.kind, track_id=track.id)
+        machine = self._machine.add_track(track.kind, stream_id=_stream_id(streams), track_id=track.id)
         transceiver = self._wrap_transceiver(machine)
         transceiver.sender.replace(track)
         self._driver.schedule_flush()
@@ -281,24 +182,62 @@ class RTCPeerConnection(EventTarget):
         """Send a track no more (W3C removeTrack); takes effect with the next negotiation.
 
         Raises:
+            InvalidStateError: The connection is closed.
             InvalidAccessError: The sender is not of this connection.
         """
-        transceiver = next((t for t in self._transceivers.values() if t.sender is sender), None)
-        if transceiver is None:
+        self._check_open()
+        if sender._connection is not self:  # noqa: SLF001  each knows what is inside the other
             raise InvalidAccessError("this sender is not of this connection")
+        transceiver = next((t for t in self._transceivers.values() if t.sender is sender), None)
+        if transceiver is None or sender.track is None:  # it was stopped, or removed before
+            return
         self._machine.remove_track(transceiver.machine)
         sender.replace(None)
         self._driver.schedule_flush()
 
     def addTransceiver(
-        self, trackOrKind: MediaStreamTrack | str, direction: str = "sendrecv", **_init: Any
+        self,
+        trackOrKind: MediaStreamTrack | str,
+        direction: str = "sendrecv",
+        *,
+        streams: Sequence[Any] = (),
+        sendEncodings: Sequence[RTCRtpEncodingParameters] = (),
     ) -> RTCRtpTransceiver:
-        """Add a transceiver for a track or a kind (W3C addTransceiver)."""
+        """Add a transceiver for a track or a kind (W3C addTransceiver).
+
+        Args:
+            trackOrKind: What to send, or `audio` or `video`.
+            direction: `sendrecv`, `sendonly`, `recvonly` or `inactive`.
+            streams: As for `addTrack`.
+            sendEncodings: How to send; one at the most.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            TypeError: The kind or the direction is none.
+            InvalidAccessError: A number of the encoding makes no sense.
+            NotSupportedError: There is more than one encoding (simulcast), or more than one stream.
+        """
+        self._check_open()
         track = trackOrKind if isinstance(trackOrKind, MediaStreamTrack) else None
         kind = track.kind if track is not None else str(trackOrKind)
+        check_direction(direction)
+        if kind not in {"audio", "video"}:
+            raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
+        if len(sendEncodings) > 1:
+            raise NotSupportedError(f"{len(sendEncodings)} encodings: simulcast is not sent, give one at the most")
         machine = self._machine.add_transceiver(
-            kind, direction, track_id=track.id if track else "", has_track=track is not None
+            kind,
+            direction,
+            stream_id=_stream_id(streams),
+            track_id=track.id if track else "",
+            has_track=track is not None,
         )
+        for given in sendEncodings:
+            try:
+                self._machine.set_encoding(machine, to_encoding(given))
+            except InvalidAccessError:
+                self._machine.stop_transceiver(machine)
+                raise
         transceiver = self._wrap_transceiver(machine)
         if track is not None:
             transceiver.sender.replace(track)
@@ -319,27 +258,50 @@ class RTCPeerConnection(EventTarget):
 
     # -- negotiation -------------------------------------------------------------------------------------------
 
-    async def createOffer(self) -> RTCSessionDescription:
-        """Describe what we want (RFC 8829 section 5.2)."""
+    async def createOffer(self, *, iceRestart: bool = False) -> RTCSessionDescription:
+        """Describe what we want (RFC 8829 section 5.2).
+
+        Args:
+            iceRestart: Whether this offer looks for new paths, as one after `restartIce` does.
+
+        Raises:
+            InvalidStateError: The connection is closed, or the state takes no offer.
+        """
+        if iceRestart and self.localDescription is not None:
+            self._machine.session.restart_wanted = True
         created = self._machine.create_offer()
         return RTCSessionDescription(created.sdp, created.type)
 
     async def createAnswer(self) -> RTCSessionDescription:
-        """Describe what we accept (RFC 8829 section 5.3)."""
+        """Describe what we accept (RFC 8829 section 5.3).
+
+        Raises:
+            InvalidStateError: The connection is closed, or there is no offer of the peer's.
+        """
         created = self._machine.create_answer()
         return RTCSessionDescription(created.sdp, created.type)
 
     async def setLocalDescription(self, sessionDescription: RTCSessionDescription | None = None) -> None:
-        """Apply what createOffer or createAnswer returned, or without an argument create and apply it."""
+        """Apply what createOffer or createAnswer returned, or without an argument create and apply it.
+
+        One without a text creates what its type says; one of type `rollback` goes back to the state `stable`. When
+        nothing listens to `icecandidate`, it returns when all candidates are in `localDescription`, after
+        `GATHERING_TIMEOUT` seconds at the latest.
+
+        Raises:
+            InvalidStateError: The connection is closed, or it does not fit the state.
+            InvalidModificationError: It is not what was created last, unchanged.
+        """
         given = None if sessionDescription is None else Description(sessionDescription.type, sessionDescription.sdp)
-        self._machine.set_local_description(given, self._driver.now())
+        with self._driver.network.new_servers():
+            self._machine.set_local_description(given, self._driver.now())
         self._log_description("local", self._machine.local_description)
         if self._machine.wants_sockets:
             self._gathered.clear()
             self._driver.gather()
         self._hold()
         self._driver.flush()
-        if not self.listeners("icecandidate") and self.iceGatheringState == "gathering":
+        if not self.listeners("icecandidate") and self._machine.ice_gathering_state == "gathering":
             try:
                 async with asyncio.timeout(GATHERING_TIMEOUT):
                     await self._gathered.wait()
@@ -347,9 +309,18 @@ class RTCPeerConnection(EventTarget):
                 logger.warning("gathering took longer than %s s; going on with what was found", GATHERING_TIMEOUT)
 
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:
-        """Apply the peer's description."""
+        """Apply the peer's description.
+
+        An offer that crosses ours takes its place: ours is rolled back (W3C's perfect negotiation).
+
+        Raises:
+            InvalidStateError: The connection is closed, or it does not fit the state.
+            SdpSyntaxError: It is malformed; the message names the line.
+            InvalidAccessError: It is well-formed, and cannot be accepted.
+        """
         given = Description(sessionDescription.type, sessionDescription.sdp)
-        self._machine.set_remote_description(given, self._driver.now())
+        with self._driver.network.new_servers():
+            self._machine.set_remote_description(given, self._driver.now())
         self._log_description("remote", given)
         self._driver.flush()
 
@@ -392,13 +363,17 @@ class RTCPeerConnection(EventTarget):
         return self._machine.explain(colour=colour)
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None = None) -> None:
-        """Take a trickled candidate; None ends them."""
-        if candidate is None:
-            self._machine.add_remote_candidate(None, self._driver.now())
-        else:
-            self._machine.add_remote_candidate(
-                candidate.candidate, self._driver.now(), ufrag=candidate.usernameFragment or None
-            )
+        """Take a trickled candidate; None or an empty one ends them.
+
+        Raises:
+            InvalidStateError: The connection is closed, or there is no remote description yet.
+            OperationError: It names a section or a generation that is not in the remote description.
+            SdpSyntaxError: It is malformed.
+        """
+        given = candidate or RTCIceCandidate()
+        self._check_candidate(given)
+        ufrag = given.usernameFragment or None
+        self._machine.add_remote_candidate(given.candidate or None, self._driver.now(), ufrag=ufrag)
         self._driver.schedule_flush()
 
     async def close(self) -> None:
@@ -478,35 +453,6 @@ class RTCPeerConnection(EventTarget):
         if self._machine.needs_negotiation:  # it may have come about meanwhile, or not be possible now
             self.dispatch("negotiationneeded")
 
-    def _on_candidate(self, event: events.IceCandidateGathered) -> None:
-        found = event.candidate
-        if found is None:
-            self._gathered.set()
-            self._later(lambda: self.dispatch("icecandidate", None))
-            return
-        candidate = RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag)
-        self._later(lambda: self.dispatch("icecandidate", candidate))
-
-    def _hold(self) -> None:
-        """Keep what gathering finds until this turn of the loop is over.
-
-        W3C has candidates after `setLocalDescription` is done, so that whoever awaits it signals the description first.
-        """
-        if self._held is None and self.listeners("icecandidate"):
-            self._held = []
-            asyncio.get_running_loop().call_soon(self._release)
-
-    def _later(self, report: Callable[[], object]) -> None:
-        if self._held is None:
-            report()
-        else:
-            self._held.append(report)
-
-    def _release(self) -> None:
-        held, self._held = self._held or [], None
-        for report in held:
-            report()
-
     def _on_relay_lost(self, event: RelayLost) -> None:
         if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
             return
@@ -517,6 +463,7 @@ class RTCPeerConnection(EventTarget):
         self.dispatch("icecandidateerror", failure)
 
     def _on_connection_state(self, event: events.ConnectionStateChanged) -> None:
+        self._connection_state = event.state
         if event.error is not None:
             self.error = str(event.error)
             logger.warning("connection failed: %s", self.error)
@@ -644,10 +591,8 @@ class RTCPeerConnection(EventTarget):
         return wrapper
 
 
-def ntp_offset() -> float:
-    """Return what to add to `time.monotonic()` for NTP time, seconds since 1900 (RFC 3550 section 4)."""
-    return time.time() - time.monotonic() + NTP_EPOCH
-
-
-def _description(description: Description | None) -> RTCSessionDescription | None:
-    return None if description is None else RTCSessionDescription(description.sdp, description.type)
+def _stream_id(streams: Sequence[Any]) -> str:
+    """Return the id of the stream; empty if there is none, for a random one."""
+    if len(streams) > 1:
+        raise NotSupportedError(f"{len(streams)} streams: a track belongs to one at the most")
+    return "".join(stream if isinstance(stream, str) else str(stream.id) for stream in streams)

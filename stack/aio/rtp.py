@@ -15,6 +15,7 @@ from ..peer import (
     Transceiver,
 )
 from ..peer.codecs import HEADER_EXTENSIONS
+from ..peer.transceiver import DIRECTIONS
 from .events import DONE, Done
 from .stats import RTCStatsReport, select
 from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
@@ -107,10 +108,29 @@ def _capability(codec: Codec) -> RTCRtpCodecCapability:
 
 
 def _capabilities(kind: str) -> RTCRtpCapabilities:
+    """Return what can be sent and received of a kind (W3C getCapabilities).
+
+    Args:
+        kind: `audio` or `video`.
+
+    Raises:
+        InvalidAccessError: Another kind.
+    """
     if kind not in CODECS:
         raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
     extensions = [RTCRtpHeaderExtensionCapability(uri) for uri in HEADER_EXTENSIONS[kind]]
     return RTCRtpCapabilities([_capability(codec) for codec in CODECS[kind]], extensions)
+
+
+def check_direction(direction: str) -> None:
+    """Refuse what is no direction, as a browser refuses what is not in an enumeration."""
+    if direction not in DIRECTIONS:
+        raise TypeError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+
+
+def to_encoding(given: RTCRtpEncodingParameters) -> Encoding:
+    """Return what the machine calls it."""
+    return Encoding(given.active, given.maxBitrate, given.maxFramerate, given.scaleResolutionDownBy, given.priority)
 
 
 class RTCRtpSender:
@@ -149,15 +169,18 @@ class RTCRtpSender:
         """Send another track, at once and without negotiation (W3C replaceTrack). It may be awaited, and need not be.
 
         Raises:
-            InvalidAccessError: The track is of another kind.
+            TypeError: The track is of another kind.
+            InvalidStateError: The connection is closed, or the transceiver stopped.
         """
+        if self._connection.signalingState == "closed" or self._transceiver.stopping:
+            raise InvalidStateError("this sender has ended")
         self.replace(track)
         return DONE
 
     def replace(self, track: MediaStreamTrack | None) -> None:
         """Send another track."""
         if track is not None and track.kind != self.kind:
-            raise InvalidAccessError(f"this sender is for {self.kind}, the track is {track.kind}")
+            raise TypeError(f"this sender is for {self.kind}, the track is {track.kind}")
         self._track = track
         if self._negotiated is not None:
             mime = self._negotiated
@@ -194,11 +217,7 @@ class RTCRtpSender:
             raise InvalidStateError("call getParameters, change what it returns, and give that back")
         if len(parameters.encodings) != 1:
             raise InvalidModificationError("there is one encoding: simulcast is not negotiated")
-        given = parameters.encodings[0]
-        self._connection.set_encoding(
-            self._transceiver,
-            Encoding(given.active, given.maxBitrate, given.maxFramerate, given.scaleResolutionDownBy, given.priority),
-        )
+        self._connection.set_encoding(self._transceiver, to_encoding(parameters.encodings[0]))
         self._transaction = None
         self._limit()
 
@@ -321,22 +340,27 @@ class RTCRtpTransceiver:
 
     @property
     def direction(self) -> str:
-        """What we want; assign to change it with the next negotiation."""
-        return self.machine.direction
+        """What we want, or `stopped`; assign to change it with the next negotiation."""
+        return "stopped" if self._is_over or self.machine.stopping else self.machine.direction
 
     @direction.setter
     def direction(self, direction: str) -> None:
+        check_direction(direction)
         self._connection.set_direction(self.machine, direction)
 
     @property
     def currentDirection(self) -> str | None:
-        """What was negotiated."""
-        return self.machine.current_direction
+        """What was negotiated, or `stopped`; None before."""
+        return "stopped" if self.stopped else self.machine.current_direction
 
     @property
     def stopped(self) -> bool:
-        """Whether it was rejected."""
-        return self.machine.stopped
+        """Whether it has ended."""
+        return self._is_over or self.machine.stopped
+
+    @property
+    def _is_over(self) -> bool:
+        return self._connection.signalingState == "closed"
 
     def stop(self) -> Done:
         """End this transceiver; its section is rejected by the next negotiation (W3C stop). It need not be awaited."""
@@ -349,12 +373,13 @@ class RTCRtpTransceiver:
         """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`. None of them for all.
 
         Raises:
-            InvalidAccessError: If one is not among the capabilities.
+            InvalidStateError: The connection is closed.
+            InvalidModificationError: One is not among the capabilities.
         """
         known = {(c.mime_type.lower(), frozenset(c.parameters.items())): c for c in CODECS[self.kind]}
         try:
             chosen = [known[codec.mimeType.lower(), frozenset(codec.parameters.items())] for codec in codecs]
         except KeyError as error:
-            raise InvalidAccessError(f"{error.args[0][0]} is not among the capabilities") from error
+            raise InvalidModificationError(f"{error.args[0][0]} is not among the capabilities") from error
         chosen = chosen or list(CODECS[self.kind])
         self._connection.set_codec_preferences(self.machine, chosen)

@@ -18,6 +18,7 @@ from ..media import (
     MediaStreamTrack,
     VideoStreamTrack,
 )
+from ..media.frames import TIMESTAMP_MASK
 from ..peer import NotSupportedError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class RemoteStreamTrack(MediaStreamTrack):
         self._pictures: deque[Any] = deque()
         self._decoder: Decoder | None = None
         self._executor: ThreadPoolExecutor | None = None
+        self._origin = 0  # RTP timestamp that becomes 0: senders begin anywhere
 
     @property
     def dropped(self) -> int:
@@ -85,7 +87,7 @@ class RemoteStreamTrack(MediaStreamTrack):
         return (await self._queue.get())[1]
 
     async def recv(self) -> Any:
-        """Return the next decoded `av.VideoFrame` or `av.AudioFrame`.
+        """Return the next decoded `av.VideoFrame` or `av.AudioFrame`. Their `pts` count from the first one that came.
 
         Raises:
             MediaStreamError: The track has ended.
@@ -98,6 +100,8 @@ class RemoteStreamTrack(MediaStreamTrack):
                 if self.readyState == "ended":
                     raise MediaStreamError("the track has ended")
                 self._executor = ThreadPoolExecutor(1, "decoder")
+                self._origin = frame.timestamp
+            frame.timestamp = (frame.timestamp - self._origin) & TIMESTAMP_MASK
             pictures, keyframe_needed = await loop.run_in_executor(self._executor, self._decode, mime, frame)
             self._pictures.extend(pictures)
             if keyframe_needed:

@@ -26,6 +26,9 @@ UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
 IP_UNICAST_IF: Final = 50
 IPV6_UNICAST_IF: Final = 76
+IP_MTU_DISCOVER: Final = 10
+IPV6_MTU_DISCOVER: Final = 23
+PMTUDISC_PROBE: Final = 3  # sets DF, and lets more out than the route is known to take
 
 MAX_READS: Final = 16
 """System calls per wakeup, so that one busy socket cannot starve the loop; the rest comes with the next turn."""
@@ -63,6 +66,8 @@ class UdpSocket:
         loop: The loop that watches it.
         on_batch: Called with all datagrams of one wakeup.
         port: Local port, 0 for any.
+        probing: Whether packets that are too large for the path are lost and not fragmented, so that its MTU can be
+            found out (RFC 8899 section 4.6.1); only Linux can.
         interface: Interface that everything has to leave by, whatever route the kernel likes best; empty for any.
             Only Linux can.
 
@@ -82,6 +87,7 @@ class UdpSocket:
         port: int = 0,
         *,
         interface: str = "",
+        probing: bool = False,
     ) -> None:
         self._loop = loop
         self._on_batch = on_batch
@@ -96,6 +102,8 @@ class UdpSocket:
                 self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
             if interface and sys.platform == "linux":
                 self._leave_by(interface, family)
+            if probing and sys.platform == "linux":
+                self._forbid_fragments(family)
             self._socket.bind((host, port))
         except OSError:
             self._socket.close()
@@ -119,6 +127,11 @@ class UdpSocket:
             self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_UNICAST_IF, index)
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, IP_UNICAST_IF, index)
+
+    def _forbid_fragments(self, family: int) -> None:
+        level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
+        option = IPV6_MTU_DISCOVER if family == socket.AF_INET6 else IP_MTU_DISCOVER
+        self._socket.setsockopt(level, option, PMTUDISC_PROBE)
 
     def _enable(self, option: int, value: int) -> bool:
         if not _ANCILLARY:
@@ -208,6 +221,8 @@ class UdpSocket:
         except BlockingIOError:
             return False
         except OSError as error:
+            if len(payloads) > 1 and error.errno == errno.EMSGSIZE:  # a probe of the path's MTU
+                return all(self._send_run(remote, [payload], len(payload)) for payload in payloads)
             if len(payloads) > 1:
                 # Segmentation offload can fail on a device that the probe did not see: do without from here on.
                 logger.info("UDP_SEGMENT failed on %s (%s); sending one by one", self.address, error)

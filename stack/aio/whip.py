@@ -276,6 +276,18 @@ class HttpSignaling:
         if response.status < 300:
             self.ice_servers = ice_servers(response.links)
 
+    def _use_servers(self, connection: RTCPeerConnection, response: _Response) -> None:
+        """Take the servers that only the 201 names: a restart looks for paths through them."""
+        named = ice_servers(response.links)
+        if not named:
+            return
+        self.ice_servers = named
+        if not self._configuration.iceServers:
+            try:
+                connection.setConfiguration(replace(connection.getConfiguration(), iceServers=named))
+            except LocalError as error:  # what is no server, or has no credentials
+                logger.info("the ICE servers of %s cannot be used: %s", response.url, error)
+
     async def _offer(self, what: str) -> _Response:
         """Send an offer, and return the response if it holds a description."""
         connection = self._started()
@@ -291,7 +303,7 @@ class HttpSignaling:
         if location is None:
             raise WhipError(f"{response.url} made a session, but does not say where (no Location)", response.status)
         self.resource = str(self._next_url(response.url, location))
-        self.ice_servers = ice_servers(response.links) or self.ice_servers
+        self._use_servers(connection, response)
         self._etag = response.headers.get("ETag")
         if response.media_type != SDP_TYPE:
             raise WhipError(f"{response.url} answered with {response.media_type or 'nothing'}, not {SDP_TYPE}", 201)

@@ -10,9 +10,18 @@ from typing import Any, Final
 import av
 
 from ..core import LocalError
+from ..rtp.payload import payload_format
 from .audio import DEFAULT_OPUS_BITRATE, AudioEncoder
 from .encoder import VideoEncoder
-from .frames import VIDEO_CLOCK_RATE, EncodedFrame, FrameLimiter, FrameQueue, MediaStreamError
+from .frames import (
+    VIDEO_CLOCK_RATE,
+    EncodedFrame,
+    FrameLimiter,
+    FrameQueue,
+    MediaStreamError,
+    clock_rate,
+    rtp_timestamp,
+)
 from .hardware import create_encoder
 from .pictures import black, silence
 from .tracks import EncodedMediaTrack, MediaStreamTrack
@@ -46,7 +55,8 @@ class EncodingTrack(EncodedMediaTrack):
     this track leaves the source alone; when the source ends, so does this.
 
     Args:
-        source: A track of `av.VideoFrame` or `av.AudioFrame`.
+        source: A track of `av.VideoFrame` or `av.AudioFrame`; or of `av.Packet` in the codec that is negotiated, which
+            are passed on as they are, with `pts` and `time_base`.
         bitrate: bit/s to begin with, None for 1.5 Mbit/s of video and 64 kbit/s of sound.
         max_bitrate: Never more than this (W3C `maxBitrate`), bit/s.
         max_framerate: Pictures per second at most (W3C `maxFramerate`).
@@ -150,6 +160,9 @@ class EncodingTrack(EncodedMediaTrack):
                 if error is not None:
                     raise error from None
                 raise
+            if isinstance(raw.frame, av.Packet):
+                self._out += _passed_on(raw, self._negotiated)
+                continue
             keyframe, self._keyframe = self._keyframe, False
             encode = self._encode_video if self.kind == "video" else self._encode_audio
             self._out.extend(await loop.run_in_executor(self._executor, encode, raw, self._negotiated, keyframe))
@@ -174,7 +187,7 @@ class EncodingTrack(EncodedMediaTrack):
                 frame = await source.recv()
                 now = time.monotonic()
                 limit = self._framerate_limit()
-                if limit is not None and self.kind == "video":
+                if limit is not None and self.kind == "video" and not isinstance(frame, av.Packet):
                     seconds = now if frame.pts is None else float(frame.pts * frame.time_base)
                     if not self._limiter.admits(seconds, limit):
                         self.limited += 1
@@ -236,6 +249,19 @@ class EncodingTrack(EncodedMediaTrack):
 
     def _allowed_bitrate(self) -> int:
         return self._bitrate if self.max_bitrate is None else min(self._bitrate, self.max_bitrate)
+
+
+def _passed_on(raw: _Raw, mime: str) -> list[EncodedFrame]:
+    """What a source has encoded by itself; nothing while it is not `enabled`, as there is no black in every codec."""
+    packet = raw.frame
+    if not raw.enabled or not packet.size:
+        return []
+    if packet.pts is None or not packet.time_base:
+        raise LocalError("a packet needs a pts and a time_base")
+    data = bytes(packet)
+    timestamp = rtp_timestamp(packet.pts, packet.time_base, clock_rate(mime))
+    # Packets made of bytes do not know whether they are keyframes.
+    return [EncodedFrame(data, timestamp, payload_format(mime).is_keyframe(data), raw.arrived, mime)]
 
 
 def _even(size: float) -> int:

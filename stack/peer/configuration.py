@@ -25,6 +25,8 @@ class Configuration:
         dtls: Settings of the DTLS connection.
         sctp: Settings of the association; ports and packet size are filled in here.
         mtu: Largest UDP payload, bytes.
+        path_mtu: Largest UDP payload to look for on the path, for data channels (RFC 8899): 1472 on Ethernet over IPv4,
+            8972 with jumbo frames. None keeps to `mtu`. Needs sockets that do not let packets be fragmented.
         max_message_size: What we announce as `a=max-message-size`, bytes.
         ntp_offset: Seconds to add to `now` for NTP time (RFC 3550 section 4), for sender reports.
         playout_delay: Smallest and largest playout delay to ask of the receiver of our video, seconds; (0, 0) makes a
@@ -45,6 +47,7 @@ class Configuration:
     dtls: DtlsConfig = field(default_factory=DtlsConfig)
     sctp: SctpConfig = field(default_factory=SctpConfig)
     mtu: int = DEFAULT_MTU
+    path_mtu: int | None = None
     max_message_size: int = 262144
     ntp_offset: float = 0.0
     playout_delay: tuple[float, float] | None = None
@@ -63,5 +66,6 @@ class Configuration:
             accept_restart=False,  # a peer that has lost its state has lost its DTLS keys too: this is another one
             remote_port=remote_port,
             max_packet_size=size,
+            path_mtu_limit=None if self.path_mtu is None else max(size, (self.path_mtu - DTLS_OVERHEAD) & ~3),
             max_message_size=max(self.sctp.max_message_size, self.max_message_size),
         )

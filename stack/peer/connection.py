@@ -372,7 +372,8 @@ class PeerConnection(Negotiation):
         return out
 
     def _receive_media(self, now: float) -> None:
-        self.transport.poll(now)
+        if self.transport.stirred:
+            self.transport.poll(now)
         if self.session.transceivers or self.transport.media.waits:
             self.media.receive(now)
 
@@ -406,7 +407,8 @@ class PeerConnection(Negotiation):
         transport = self.transport
         if self._closed:
             return
-        transport.poll(self._now)
+        if transport.stirred:
+            transport.poll(self._now)
         while (event := transport.next_event()) is not None:
             if type(event) is datachannel.MessageReceived:  # nearly all of them
                 self._events.append(event)
@@ -441,6 +443,8 @@ class PeerConnection(Negotiation):
             self._events.append(events.ConnectionStateChanged(state, self._error if state == "failed" else None))
 
     def _take_media_events(self) -> None:
+        if not self.session.transceivers:
+            return
         for transceiver in self.session.transceivers:
             if transceiver.receiver is not None:
                 while (received := transceiver.receiver.next_event()) is not None:

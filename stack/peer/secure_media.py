@@ -33,6 +33,8 @@ class SecureMedia:
         self.dropped: Counter[str] = Counter()
         self._sender: srtp.Sender | None = None
         self._receiver: srtp.Receiver | None = None
+        self._local: tuple[bytes, bytes] | None = None  # key and salt until there is something to protect
+        self._remote: tuple[bytes, bytes] | None = None  # and to unprotect: connections for data alone never need them
         self._log = packet_log
         self._early: deque[bytes] = deque()
         self._rtp: deque[bytes] = deque()
@@ -45,14 +47,26 @@ class SecureMedia:
             profile, material, is_client=is_client
         )
         self.profile = profile
-        self._sender = srtp.Sender(profile, local_key, local_salt)
-        self._receiver = srtp.Receiver(profile, remote_key, remote_salt)
+        self._local, self._remote = (local_key, local_salt), (remote_key, remote_salt)
+        self._sender = self._receiver = None
         early, self._early = self._early, deque()
         return list(early)
 
     def forget_keys(self) -> None:
         """Neither protect nor unprotect any more."""
-        self._sender = self._receiver = None
+        self._sender = self._receiver = self._local = self._remote = None
+
+    def _new_receiver(self) -> srtp.Receiver | None:
+        if self._remote is not None and self.profile is not None:
+            self._receiver = srtp.Receiver(self.profile, *self._remote)
+            self._remote = None
+        return self._receiver
+
+    def _new_sender(self) -> srtp.Sender | None:
+        if self._local is not None and self.profile is not None:
+            self._sender = srtp.Sender(self.profile, *self._local)
+            self._local = None
+        return self._sender
 
     # -- in ----------------------------------------------------------------------------------------------------
 
@@ -63,7 +77,7 @@ class SecureMedia:
 
     def receive(self, data: bytes, kind: int) -> None:
         """Take a packet that was classified as `demux.RTP` or `demux.RTCP`."""
-        receiver = self._receiver
+        receiver = self._receiver or self._new_receiver()
         if receiver is None:
             self._keep(self._early, data, MAX_EARLY_RTP, "too-much-early-media")
             return
@@ -103,11 +117,11 @@ class SecureMedia:
     @property
     def can_send(self) -> bool:
         """Whether there are keys."""
-        return self._sender is not None
+        return self._sender is not None or self._local is not None
 
     def send(self, packets: Sequence[bytes]) -> None:
         """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next `take`."""
-        sender = self._sender
+        sender = self._sender or self._new_sender()
         if sender is None:
             self.dropped["media-before-keys"] += len(packets)
             return
@@ -120,6 +134,11 @@ class SecureMedia:
                 out.append(sender.protect_rtcp(packet) if is_rtcp else sender.protect(packet))
             except DropPacket as drop:
                 self.dropped[f"srtp-{drop.reason}"] += 1
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take` would return something."""
+        return bool(self._out)
 
     def take(self) -> list[bytes]:
         """Return and forget what is protected and has not left."""

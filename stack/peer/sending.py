@@ -104,16 +104,28 @@ class Sending:
         if estimator is None:
             return []
         self._obey(now)
-        for ssrc, (_, sender) in self._senders.items():
-            for packet in sender.packets_to_send(now):
-                pacer.send(_paced(packet, ssrc), now)
         out: list[bytes] = []
+        for ssrc, (transceiver, sender) in self._senders.items():
+            apart = self._is_apart(transceiver)
+            for packet in sender.packets_to_send(now):
+                if not apart:
+                    pacer.send(_paced(packet, ssrc), now)
+                elif (data := self._leave(_paced(packet, ssrc), estimator, now)) is not None:
+                    out.append(data)
         while True:
             due = pacer.datagrams_to_send(now)
             out += [data for paced in due if (data := self._leave(paced, estimator, now)) is not None]
             self._obey(now)
             if not due and not self._pad(pacer.padding_needed(now), now):
                 return out
+
+    def _is_apart(self, transceiver: Transceiver) -> bool:
+        """Whether this is sound that the target does not include, as the peer reports on packets of video only.
+
+        It leaves at once: counted as what the target allows, it would leave nothing to video on a narrow path, and
+        with nothing to report on the target would stay there.
+        """
+        return self._has_feedback and transceiver.kind == "audio" and not _has_feedback(transceiver)
 
     def _leave(self, paced: bwe.PacedPacket, estimator: bwe.Estimator, now: float) -> bytes | None:
         """Give a packet its bytes; None if its sender has stopped since."""
@@ -172,7 +184,8 @@ class Sending:
             return []
         self._shared = target
         videos = [transceiver for transceiver, _ in self._senders.values() if transceiver.kind == "video"]
-        left = target - AUDIO_BITRATE * (len(self._senders) - len(videos))
+        audios = [t for t, _ in self._senders.values() if t.kind == "audio" and not self._is_apart(t)]
+        left = target - AUDIO_BITRATE * len(audios)
         shares = []
         # Those who may send little first, so that what they leave is the others'.
         videos.sort(key=lambda transceiver: transceiver.encoding.max_bitrate or float("inf"))

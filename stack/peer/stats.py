@@ -86,7 +86,7 @@ class _Collector:
             dtlsRole=connection.session.dtls_role or "unknown",
             dtlsCipher=f"TLS_ECDHE_{suite.name}" if suite is not None else None,
             tlsVersion=TLS_VERSION if suite is not None else None,
-            srtpCipher=srtp.PROFILES[profile].name if profile is not None else None,
+            srtpCipher=f"SRTP_{srtp.PROFILES[profile].name}" if profile is not None else None,
             selectedCandidatePairId=_pair_id(pair.local, pair.remote) if pair is not None else None,
             selectedCandidatePairChanges=transport.path_changes,
             localCertificateId=self._add_certificate("CL", local.der),
@@ -241,8 +241,6 @@ class _Collector:
         codec = self._add_codec(transceiver, transceiver.received_payload_type)
         reported = stats.remote_timestamp is not None
         last = stats.last_packet_received
-        if last is not None:
-            last = self._timestamp - (self._connection.now - last) * 1000
         self._add(
             inbound,
             "inbound-rtp",

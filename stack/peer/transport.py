@@ -92,6 +92,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
         certificate: Ours, for DTLS.
         random_bytes: Source of randomness.
         configuration: Settings of all layers.
+
+    Attributes:
+        stirred: Whether `poll` would have anything to look at.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self.channels = datachannel.Endpoint()
         self._layers: list[IceTransport | dtls.Connection | sctp.Association | datachannel.Endpoint]
         self._layers = [self.path, self.channels]
-        self._stirred = True
+        self.stirred = True
         self._resetting: set[int] = set()  # streams whose reset was asked for; no more than there are streams
         self._holding: set[datachannel.Channel] = set()  # those who are behind; no more than there are channels
         self.dtls_state = "new"
@@ -145,7 +148,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             keylog=self._configuration.keylog,
         )
         self._layers.append(self.dtls)
-        self._stirred = True
+        self.stirred = True
         self.channels.set_role(is_dtls_client=role == "client")
         for data in self._early_dtls:
             self.dtls.receive_datagram(data, now)
@@ -167,7 +170,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 random_bytes=self._random_bytes, config=self._configuration.sctp_for(remote_port)
             )
             self._layers.append(self.sctp)
-            self._stirred = True
+            self.stirred = True
             if self.dtls_state == "connected":
                 self.sctp.associate(now)
 
@@ -195,7 +198,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
         self.channels.close_channel(channel, self._clamp(now))
-        self._stirred = True
+        self.stirred = True
         if self.sctp is None:  # nothing was sent: it is closed already, and no packet will come that says so
             self._take_channel_events()
 
@@ -212,7 +215,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def release(self, channel: datachannel.Channel) -> None:
         """Undo `hold`; the next drain brings what has waited."""
-        self._stirred |= channel in self._holding
+        self.stirred |= channel in self._holding
         self._holding.discard(channel)
 
     @property
@@ -241,7 +244,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         now = self._clamp(now)
         if self._closed:
             return
-        self._stirred = True
+        self.stirred = True
         if self.path.relays and self.path.relays.owns(datagram):
             for inner in self.path.receive_relayed(datagram, now):
                 self._receive(inner, now)
@@ -258,11 +261,16 @@ class Transport(Machine[Datagram, Datagram, Event]):
             if not data or not 20 <= data[0] <= 63 or connection is None or self.path.relays:
                 checked = None
                 self.receive_datagram(datagram, now)
-            elif checked is None or datagram.remote is not checked.remote or datagram.local is not checked.local:
-                self.receive_datagram(datagram, now)
-                checked = datagram if self.ice.accepts(datagram.local, datagram.remote) else None
-            else:
+            elif checked is not None and datagram.remote is checked.remote and datagram.local is checked.local:
                 connection.receive_datagram(data, now)
+            elif not self._closed and self.ice.accepts(datagram.local, datagram.remote):
+                self.stirred = True
+                self.ice.data_received(now, datagram.local, datagram.remote)
+                connection.receive_datagram(data, now)
+                checked = datagram
+            else:
+                checked = None
+                self.receive_datagram(datagram, now)
 
     def _receive(self, datagram: Datagram, now: float) -> None:
         data = datagram.data
@@ -298,7 +306,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """STUN first, then media, then everything inside DTLS."""
         now = self._clamp(now)
-        if not self._closed:
+        if self.stirred and not self._closed:
             self._pump(now)
         out, self._final = self._final, []
         if self._closed:
@@ -308,18 +316,19 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if self._log is not None:
             for datagram in out:
                 self._log(True, "stun", datagram.data)
-        pair = self.ice.selected_pair
+        pair, media = self.ice.selected_pair, self.media
         if pair is None:
-            self._dropped["no-path"] += len(self.media.take())
+            self._dropped["no-path"] += len(media.take())
             return out
         local, remote = pair.local, pair.remote
-        out += [Datagram(data, remote, local) for data in self.media.take()]
+        if media.has_output:
+            out += [Datagram(data, remote, local) for data in media.take()]
         if self.dtls is not None:
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
         if len(out) > first:
             self.ice.data_sent(now)
         if out and (first or not self._settled()):
-            self._stirred = True  # what has left may have ended something: a stream, the association
+            self.stirred = True  # what has left may have ended something: a stream, the association
         return out[:first] + self.path.wrap(out[first:], now) if self.path.relays else out
 
     def _settled(self) -> bool:
@@ -346,7 +355,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             return
         for machine in self._layers:
             machine.handle_timer(now)
-        self._stirred = True
+        self.stirred = True
         self._pump(now)
 
     def next_timer(self) -> float | None:
@@ -405,18 +414,16 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def stir(self) -> None:
         """Say that a layer was given a command from outside, so that the next poll looks at what came of it."""
-        self._stirred = True
+        self.stirred = True
 
     def poll(self, now: float) -> None:
         """Move what happened inside to where `next_event` finds it; costs nothing when nothing has."""
         now = self._clamp(now)
-        if not self._closed:
+        if self.stirred and not self._closed:
             self._pump(now)
 
     def _pump(self, now: float) -> None:
-        if not self._stirred:
-            return
-        self._stirred = False
+        self.stirred = False
         self._after_ice(now)
         connection = self.dtls
         if connection is None:
@@ -477,7 +484,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self._resetting.update(resets)
             except LocalError:  # it is ending, and every stream with it
                 self._dropped["reset-without-association"] += 1
-            self._stirred = True  # a stream with nothing to send may be reset by now
+            self.stirred = True  # a stream with nothing to send may be reset by now
 
     def _push_messages(self, association: sctp.Association, now: float) -> None:
         for message in self.channels.datagrams_to_send(now):

@@ -187,7 +187,6 @@ class Receiver(ReceiverControl):
             self._clamp(now)
             self.dropped[error.reason] += 1
             return
-        self.stats.header_bytes_received += len(datagram) - len(packet.payload)
         self.receive_packet(packet, now, datagram)
 
     def receive_packet(self, packet: Packet, now: float, datagram: bytes | None = None) -> None:
@@ -196,12 +195,14 @@ class Receiver(ReceiverControl):
         Args:
             packet: It; kept and changed.
             now: When it arrived, seconds.
-            datagram: It as it came; forward error correction needs that of the stream's own packets.
+            datagram: It as it came: for statistics, and forward error correction needs the stream's own packets.
         """
         now = self._clamp(now)
         if self._closed:
             self.dropped["closed"] += 1
             return
+        if datagram is not None:
+            self.stats.header_bytes_received += len(datagram) - len(packet.payload)
         payload_type = packet.payload_type
         if self._fec is not None:
             if payload_type == self._fec_payload_type:

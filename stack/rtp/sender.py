@@ -366,7 +366,9 @@ class Sender(SenderControl):
     def _rtx_header(self, marker: int, timestamp: int, ssrc: int, now: float) -> bytes:
         number = self._rtx_sequence_number & 0xFFFF
         self._rtx_sequence_number += 1
-        return self._headers.header(marker | self._rtx_payload_type, number, timestamp, ssrc, now, rtx=True)
+        header = self._headers.header(marker | self._rtx_payload_type, number, timestamp, ssrc, now, rtx=True)
+        self.stats.header_bytes_sent += len(header)
+        return header
 
     def _repair_packet(self, fec: RepairStream, payload: bytes, now: float) -> bytes:
         self.stats.fec_packets_sent += 1
@@ -495,6 +497,7 @@ class Sender(SenderControl):
         tail = bytes(packet.padding - 1) + bytes((packet.padding,))
         self.stats.padding_packets += 1
         self.stats.padding_bytes += packet.padding
+        self.stats.header_bytes_sent += packet.padding
         packet.timestamp = self._last_timestamp
         if self.rtx_ssrc is not None:
             header = self._rtx_header(0, packet.timestamp, self.rtx_ssrc, now)

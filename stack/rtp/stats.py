@@ -41,7 +41,7 @@ class SenderStatistics:
         rtt: Last round trip, seconds; None before the first.
         total_rtt: Sum of all round trips measured, seconds.
         rtt_measurements: How many those were.
-        header_bytes_sent: Octets of RTP headers, extensions included, of `packets_sent`.
+        header_bytes_sent: Octets of RTP headers, extensions and padding, of all packets.
         key_frames_sent: Keyframes among `frames_sent`.
         padding_packets: Packets of padding only.
         padding_bytes: Octets of padding in those.

@@ -1,6 +1,7 @@
 """W3C's API over real sockets: perfect negotiation, transceivers, parameters, statistics, configuration."""
 
 import asyncio
+import sys
 import time
 
 import pytest
@@ -274,6 +275,21 @@ class TestConfiguration:
         assert len(lines) == (2 if way == "environment" else 1)
         assert all(line.startswith("CLIENT_RANDOM ") for line in lines)
         assert path.stat().st_mode & 0o077 == 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a socket forbid fragments")
+    async def test_larger_packets_are_looked_for(self):
+        configuration = RTCConfiguration(pathMtu=9000)
+        async with RTCPeerConnection(configuration) as a, RTCPeerConnection(configuration) as b:
+            channel, heard = a.createDataChannel("x"), []
+            b.on("datachannel", lambda there: there.on("message", heard.append))
+            channel.on("open", lambda: channel.send(bytes(100_000)))
+            await negotiate(a, b)
+            await until(lambda: heard and a._machine.transport.sctp.packet_size > 1400)
+            assert a._machine.transport.sctp.packet_size <= 9000
+            channel.send(bytes(200_000))
+            await until(lambda: len(heard) == 2)
+        with pytest.raises(ValueError, match="pathMtu"):
+            RTCConfiguration(pathMtu=100)
 
     @pytest.mark.parametrize(
         ("options", "words"),

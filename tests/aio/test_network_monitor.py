@@ -8,7 +8,7 @@ import pytest
 
 from stack.aio import network_monitor
 from stack.aio.interfaces import AddressPolicy, LocalAddress
-from stack.aio.network_monitor import MAX_READS, NetworkMonitor
+from stack.aio.network_monitor import MAX_READS, NetworkMonitor, Watch
 
 WIFI = LocalAddress("10.0.0.1", "wlan0", is_loopback=False)
 LTE = LocalAddress("10.0.1.1", "wwan0", is_loopback=False)
@@ -183,3 +183,100 @@ def test_where_netlink_is_not_allowed_it_polls(monkeypatch, fails):
     monkeypatch.setattr(network_monitor.socket, "socket", Forbidden)
     assert network_monitor._netlink_socket() is None
     assert Forbidden.closed == (fails == "bind")
+
+
+class Shared:
+    """What watches share: addresses that change by assignment, monitors that are counted."""
+
+    def __init__(self, monkeypatch, *, tells):
+        self.addresses, self.scans, self.kernels = [WIFI], 0, []
+        self.tells = tells
+        monkeypatch.setattr(network_monitor, "DEBOUNCE", 0.01)
+        monkeypatch.setattr(network_monitor, "_netlink_socket", self._netlink_socket)
+        monkeypatch.setattr(NetworkMonitor.__init__, "__kwdefaults__", {"loop": None, "scan": self._scan})
+
+    def _scan(self, _policy):
+        self.scans += 1
+        return list(self.addresses)
+
+    def _netlink_socket(self):
+        if not self.tells:
+            return None
+        kernel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        end.setblocking(False)
+        self.kernels.append((kernel, end))
+        return end
+
+    @property
+    def open_ends(self):
+        return [end for _, end in self.kernels if end.fileno() >= 0]
+
+    def close(self):
+        for sockets in self.kernels:
+            for sock in sockets:
+                sock.close()
+
+
+@pytest.fixture(params=[True, False], ids=["told", "polled"])
+def shared(request, monkeypatch):
+    made = Shared(monkeypatch, tells=request.param)
+    yield made
+    made.close()
+
+
+async def test_connections_of_a_loop_share_a_monitor_until_the_last_is_closed(shared):
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    heard = {"first": [], "second": [], "other": []}
+    watches = {name: Watch(lambda found, n=name: heard[n].append(found), POLICY, loop) for name in ("first", "second")}
+    watches["other"] = Watch(heard["other"].append, AddressPolicy(families=(6,)), loop)
+    assert [watch.addresses for watch in watches.values()] == [[WIFI]] * 3
+    assert len(shared.open_ends) == (2 if shared.tells else 0)  # one for each policy
+    watches["first"].close()
+    watches["first"].close()
+    third = Watch(lambda _: changed.set(), POLICY, loop)
+    shared.addresses = [WIFI, LTE]
+    for kernel, _ in shared.kernels:
+        kernel.send(b"something")
+    async with asyncio.timeout(5):
+        await changed.wait()
+    assert heard["second"] == [[WIFI, LTE]]
+    assert not heard["first"]
+    for watch in (watches["second"], third, watches["other"]):
+        watch.close()
+    assert not network_monitor._groups[loop]
+    assert not shared.open_ends
+
+
+async def test_a_new_watch_does_not_wait_for_the_next_poll(shared):
+    loop = asyncio.get_running_loop()
+    first = Watch(lambda _: None, POLICY, loop)
+    shared.addresses = [LTE]
+    second = Watch(lambda _: None, POLICY, loop)
+    assert second.addresses == ([WIFI] if shared.tells else [LTE])
+    assert shared.scans == (1 if shared.tells else 2)
+    first.close()
+    second.close()
+
+
+async def test_one_that_fails_or_closes_another_does_not_keep_the_rest_from_hearing(monkeypatch):
+    shared = Shared(monkeypatch, tells=True)
+    loop, heard, failures, changed = asyncio.get_running_loop(), [], [], asyncio.Event()
+    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+
+    def fail(_found):
+        closed.close()
+        raise ValueError("no")
+
+    failing = Watch(fail, POLICY, loop)
+    closed = Watch(heard.append, POLICY, loop)
+    last = Watch(lambda _: changed.set(), POLICY, loop)
+    shared.addresses = [LTE]
+    shared.kernels[0][0].send(b"something")
+    async with asyncio.timeout(5):
+        await changed.wait()
+    assert [str(error) for error in failures] == ["no"]
+    assert not heard
+    failing.close()
+    last.close()
+    assert not shared.open_ends
+    shared.close()

@@ -21,6 +21,11 @@ NAMES = {
     "datachannel-rtt-p99-loaded",
     "datachannel-rtt-p50",
     "datachannel-rtt-p99",
+    "frame-to-socket-p50",
+    "frame-to-socket-p99",
+    "negotiate-cpu",
+    "peer-idle-cpu",
+    "peer-memory",
     "sdp-roundtrip",
     "setup",
 }

@@ -36,7 +36,17 @@ def distribution():
     version = importlib.metadata.version("aiortc")
     found = CACHE / f"aiortc-{version}.tar.gz"
     if not found.exists():
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+            "download",
+            "--quiet",
+            "--retries",
+            "1",
+        ]
         wanted = ["--no-deps", "--no-binary", ":all:", "--dest", CACHE, f"aiortc=={version}"]
         ran = subprocess.run([*pip, *wanted], capture_output=True, text=True, timeout=DOWNLOAD_PATIENCE, check=False)
         if ran.returncode:
@@ -44,8 +54,9 @@ def distribution():
     return found
 
 
-def unpack(name, folder):
-    """Write an example's files into a folder, importing us in place of aiortc."""
+def unpack(name, folder, *, ours=True):
+    """Write an example's files into a folder, importing us in place of aiortc; or not, for the other end."""
+    folder.mkdir(exist_ok=True)
     changed = 0
     with tarfile.open(distribution()) as archive:
         for member in archive:
@@ -54,7 +65,7 @@ def unpack(name, folder):
                 continue
             data = archive.extractfile(member).read()
             if path.suffix == ".py":
-                text, count = IMPORT.subn(r"\1stack", data.decode())
+                text, count = IMPORT.subn(r"\1stack" if ours else r"\g<0>", data.decode())
                 data, changed = text.encode(), changed + count
             (folder / path.name).write_bytes(data)
     assert changed, f"{name} imports nothing from aiortc"

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import random
+import shutil
 import socket
+import subprocess
 from fractions import Fraction
 
 import aiohttp
@@ -11,11 +14,15 @@ import av
 import pytest
 
 from stack import AudioStreamTrack, RTCPeerConnection, RTCSessionDescription
+from tests.interop.partner import CHROMIUM, CHROMIUM_FLAGS
 from tests.interop.video import FPS, HEIGHT, WIDTH, is_the_picture, picture, picture_track
 
-from .examples import run, unpack
+from .examples import becomes, run, unpack
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+needs_opencv = pytest.mark.skipif(
+    importlib.util.find_spec("cv2") is None, reason="the example needs OpenCV: pip install opencv-python-headless"
+)
 
 FILE_SIZE = 4 * 1024 * 1024
 RECORDED = 2.0  # seconds, of which some go by before the first picture comes
@@ -25,17 +32,37 @@ CLIP_LENGTH = 5  # seconds
 PATIENCE = 30.0  # seconds for a whole call
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def through(folder, how):
     """The options that let two programs find each other."""
     if how == "unix-socket":
         return ["--signaling", how, "--signaling-path", folder / "socket"]
-    return ["--signaling", how, "--signaling-port", random.randrange(20000, 30000)]
+    return ["--signaling", how, "--signaling-port", free_port()]
 
 
-@pytest.mark.parametrize("how", ["unix-socket", "tcp-socket"])
-async def test_datachannel_cli_plays_ping_pong(tmp_path, how):
-    script, signaling = unpack("datachannel-cli", tmp_path) / "cli.py", through(tmp_path, how)
-    async with run(script, "answer", *signaling) as answerer, run(script, "offer", *signaling) as offerer:
+@pytest.mark.parametrize(
+    ("offers", "answers", "how"),
+    [
+        ("ours", "ours", "unix-socket"),
+        ("ours", "ours", "tcp-socket"),
+        ("ours", "aiortc", "unix-socket"),
+        ("aiortc", "ours", "tcp-socket"),
+    ],
+)
+async def test_datachannel_cli_plays_ping_pong(tmp_path, offers, answers, how):
+    """With aiortc at the other end too: the same program as it stands."""
+    signaling = through(tmp_path, how)
+    scripts = {name: unpack("datachannel-cli", tmp_path / name, ours=name == "ours") for name in (offers, answers)}
+    async with contextlib.AsyncExitStack() as running:
+        offerer = await running.enter_async_context(run(scripts[offers] / "cli.py", "offer", *signaling))
+        if answers == "aiortc":  # it does not wait until somebody listens
+            await becomes((tmp_path / "socket").exists)
+        answerer = await running.enter_async_context(run(scripts[answers] / "cli.py", "answer", *signaling))
         trips = await offerer.prints(r"RTT ([\d.]+) ms", 2)
         assert all(0 < float(trip) < 1000 for trip in trips)
         await answerer.prints(r"channel\(chat\) < ping \d+", 2)
@@ -66,6 +93,7 @@ def is_the_flag(picture):
     return dark < 60 and bright > 200
 
 
+@needs_opencv
 @pytest.mark.parametrize("recorder", ["offer", "answer"])
 async def test_videostream_cli_records_what_the_other_one_sends(tmp_path, recorder):
     script, signaling = unpack("videostream-cli", tmp_path) / "cli.py", through(tmp_path, "unix-socket")
@@ -88,9 +116,7 @@ async def test_videostream_cli_records_what_the_other_one_sends(tmp_path, record
 @contextlib.asynccontextmanager
 async def served(folder, name, *arguments):
     """An example that is a web server, and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     script = unpack(name, folder) / f"{name}.py"
     async with run(script, "--host", "127.0.0.1", "--port", port, *arguments) as program:
         await program.prints("Running on")
@@ -117,6 +143,7 @@ async def by_kind(tracks):
     return {track.kind: track for track in found}
 
 
+@needs_opencv
 async def test_server_answers_pings_sends_its_sound_and_what_it_makes_of_our_video(tmp_path):
     recording = tmp_path / "recording.mp4"
     async with (
@@ -135,7 +162,7 @@ async def test_server_answers_pings_sends_its_sound_and_what_it_makes_of_our_vid
         loudest = 0
         while loudest < LOUD:
             loudest = int(abs((await received["audio"].recv()).to_ndarray().astype(int)).max())
-        for _ in range(ENOUGH):
+        for _ in range(3 * ENOUGH):  # the recorder is to have its share
             edges = await received["video"].recv()
         luma = edges.to_ndarray(format="gray")
         assert luma.mean() < 60  # most of it has become black
@@ -170,6 +197,112 @@ async def test_webcam_plays_a_file(tmp_path, options):
         assert all(is_the_picture(picture) for picture in pictures)
         await program.prints("Connection state is connected")
         await program.interrupt()
+
+
+@pytest.fixture
+async def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
+    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
+    async with playwright.async_playwright() as driver:
+        running = await driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield running
+        await running.close()
+
+
+PLAYS = "() => { const video = document.getElementById('video'); return video.currentTime > 0.5 && video.videoWidth; }"
+
+
+@needs_opencv
+@pytest.mark.browser
+@pytest.mark.parametrize("codec", ["VP8/90000", "H264/90000"])
+async def test_server_with_its_own_page(tmp_path, browser, codec):
+    async with served(tmp_path, "server") as (program, url):
+        page = await browser.new_page()
+        await page.goto(url)
+        await page.check("#use-video")
+        await page.select_option("#video-codec", codec)
+        await page.select_option("#video-transform", "rotate")
+        await page.click("#start")
+        await page.wait_for_function("() => /< pong/.test(document.getElementById('data-channel').textContent)")
+        await page.wait_for_function(PLAYS)
+        await page.wait_for_function("() => document.getElementById('audio').currentTime > 0.5")
+        answer = await page.text_content("#answer-sdp")
+        assert f" {codec}" in answer
+        await page.click("#stop")
+        await program.prints("Connection state is closed")
+        await program.interrupt()
+
+
+@pytest.mark.browser
+async def test_webcam_with_its_own_page(tmp_path, browser):
+    file = clip_file(tmp_path / "clip.mp4")
+    async with served(tmp_path, "webcam", "--play-from", file) as (program, url):
+        page = await browser.new_page()
+        await page.goto(url)
+        await page.click("#start")
+        width = await page.wait_for_function(PLAYS)
+        assert await width.json_value() == WIDTH
+        await page.click("#stop")
+        await program.prints("Connection state is closed")
+        await program.interrupt()
+
+
+@contextlib.asynccontextmanager
+async def janus(folder):
+    """Janus with a video room and its HTTP interface; the address of that."""
+    program = shutil.which("janus")
+    if program is None:
+        pytest.skip("no Janus here: on Debian, apt-get install janus")
+    port = free_port()
+    (folder / "janus.jcfg").write_text(
+        'general: { debug_level = 4 admin_secret = "unused" }\n'
+        'transports: { disable = "libjanus_websockets.so,libjanus_pfunix.so,libjanus_rabbitmq.so,libjanus_mqtt.so,'
+        'libjanus_nanomsg.so" }\n'
+        'plugins: { disable = "libjanus_sip.so,libjanus_nosip.so,libjanus_lua.so,libjanus_duktape.so,'
+        'libjanus_audiobridge.so,libjanus_voicemail.so,libjanus_recordplay.so,libjanus_videocall.so" }\n'
+    )
+    (folder / "janus.transport.http.jcfg").write_text(
+        f'general: {{ base_path = "/janus" http = true port = {port} ip = "127.0.0.1" https = false }}\n'
+        "admin: { admin_http = false }\n"
+    )
+    (folder / "janus.plugin.videoroom.jcfg").write_text(
+        'room-1234: { description = "Demo" publishers = 6 bitrate = 512000 fir_freq = 10 }\n'
+    )
+    with (folder / "log").open("w") as log:
+        process = await asyncio.create_subprocess_exec(
+            program, "-F", folder, "-o", stdout=log, stderr=subprocess.STDOUT, cwd=folder
+        )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while "HTTP webserver started" not in (folder / "log").read_text():
+                assert process.returncode is None, (folder / "log").read_text()
+                await asyncio.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/janus"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def test_janus_publishes_to_a_room_and_records_from_it(tmp_path):
+    file, recording = clip_file(tmp_path / "clip.mp4"), tmp_path / "recording.mp4"
+    (tmp_path / "janus").mkdir()
+    script = unpack("janus", tmp_path) / "janus.py"
+    async with (
+        janus(tmp_path / "janus") as url,
+        run(script, url, "--play-from", file) as publisher,
+    ):
+        await publisher.prints("Exchanging media")
+        async with run(script, url, "--record-to", recording) as subscriber:
+            await subscriber.prints("Track video received")
+            await asyncio.sleep(RECORDED)
+            await subscriber.interrupt()
+        await publisher.interrupt()
+    with av.open(recording) as recorded:
+        pictures = list(recorded.decode(video=0))
+    assert len(pictures) >= ENOUGH
+    assert all(is_the_picture(picture) for picture in pictures)
 
 
 def clip_file(path):

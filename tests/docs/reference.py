@@ -13,6 +13,7 @@ What is between is written here, so that nobody copies a signature or a docstrin
 
 import ast
 import dataclasses
+import enum
 import inspect
 import re
 import sys
@@ -28,6 +29,7 @@ STATISTICS = re.compile(r"<!-- statistics -->\n.*?<!-- /statistics -->", re.DOTA
 MAX_DEFAULT = 30  # characters: longer defaults are named only
 
 WEBRTC = "https://www.w3.org/TR/webrtc/#"
+STATS = "https://www.w3.org/TR/webrtc-stats/#"
 CAPTURE = "https://www.w3.org/TR/mediacapture-streams/#"
 
 CLASSES = {
@@ -135,9 +137,15 @@ def shorten(text: str) -> str:
 
 def names(cls: type) -> list[str]:
     """The members of a class that are documented, in the order of its source."""
-    found = [name for name in vars(cls) if not name.startswith("_") or name == "__aiter__"]
+    bases = [base for base in reversed(cls.__mro__) if base is cls or _is_part(base)]
+    found = [name for base in bases for name in vars(base) if not name.startswith("_") or name == "__aiter__"]
     fields = {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
     return [name for name in found if name not in INTERNAL.get(cls.__name__, set()) | fields and describes(cls, name)]
+
+
+def _is_part(base: type) -> bool:
+    """Whether a base class is there only to keep files short, and not a name of its own."""
+    return base.__module__.startswith("stack.aio.") and base.__name__ not in aio.__all__
 
 
 def describes(cls: type, name: str) -> bool:
@@ -225,6 +233,10 @@ def describe(name: str) -> str:
     """What stands on the page for a name."""
     cls = getattr(aio, name)
     lines = [f"## {name}", ""]
+    if issubclass(cls, enum.Enum):
+        values = ", ".join(f"`{member.name}` is `{member.value!r}`" for member in cls)
+        lines += [link(name), "", f"{inspect.getdoc(cls)} {values}.", ""]
+        return "\n".join(lines).strip("\n") + "\n"
     if issubclass(cls, BaseException):
         lines += [f"A `{cls.__mro__[1].__name__}`. {link(name)}".rstrip(), ""]
     elif issubclass(cls, dict) or name in {"RTCDataChannel", "RemoteStreamTrack"} or name.endswith("Transport"):
@@ -278,10 +290,11 @@ def statistics() -> str:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_add":
             kind = node.args[1]
             known = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
-            for name in [str(kind.value)] if isinstance(kind, ast.Constant) else ["local-candidate", "remote-candidate"]:
+            both = ["local-candidate", "remote-candidate"]
+            for name in [str(kind.value)] if isinstance(kind, ast.Constant) else both:
                 members[name] = known
     rows = [
-        f"| [`{name}`](https://www.w3.org/TR/webrtc-stats/#dom-rtcstatstype-{name}) | {', '.join(f'`{m}`' for m in found)} |"
+        f"| [`{name}`]({STATS}dom-rtcstatstype-{name}) | {', '.join(f'`{member}`' for member in found)} |"
         for name, found in sorted(members.items())
     ]
     return "\n".join(["| type | members beside `id`, `type` and `timestamp` |", "| --- | --- |", *rows]) + "\n"
@@ -289,8 +302,8 @@ def statistics() -> str:
 
 def written(page: str) -> str:
     """A page with all that is generated brought up to date."""
-    page = STATISTICS.sub(lambda _: f"<!-- statistics -->\n{statistics()}<!-- /statistics -->", page)
-    return BLOCK.sub(lambda match: f"<!-- api: {match[1]} -->\n{describe(match[1])}<!-- /api -->", page)
+    page = STATISTICS.sub(lambda _: f"<!-- statistics -->\n\n{statistics()}\n<!-- /statistics -->", page)
+    return BLOCK.sub(lambda match: f"<!-- api: {match[1]} -->\n\n{describe(match[1])}\n<!-- /api -->", page)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from unittest import mock
 
-import stack.aio.peer_connection
+import stack.aio.configured
 from stack import dtls
 from tests.interop.dtls_browsers import BROWSERS, CONNECTION, connected, page_of
 from tests.interop.dtls_shim import LABEL
@@ -67,7 +67,7 @@ async def record(page, version, role, suite):
         recorder = Recorder(seed, suite)
         with (
             mock.patch.object(dtls, "Connection", recorder),
-            mock.patch.object(stack.aio.peer_connection, "_shared_certificate", return_value=certificate()),
+            mock.patch.object(stack.aio.configured, "_shared_certificate", return_value=certificate()),
         ):
             async with connected(page, role):
                 ours = recorder.connection

@@ -72,7 +72,7 @@ async def firefox_page():
 
 
 class Moving(VideoStreamTrack):
-    """Pictures that an encoder finds no end of detail in."""
+    """Pictures as busy as a camera in the dark makes them."""
 
     ptime = 1 / FPS
 
@@ -93,7 +93,7 @@ def _picture(generator, number):
     planes = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
     planes[:HEIGHT] = 60 + np.arange(WIDTH, dtype=np.uint8) // 8
     left, top = number * 8 % 320, number * 4 % 180
-    planes[top : top + 180, left : left + 320] = generator.integers(64, 192, (180, 320), np.uint8)
+    planes[top : top + 180, left : left + 320] = generator.integers(104, 152, (180, 320), np.uint8)
     return planes
 
 

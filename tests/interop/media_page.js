@@ -4,14 +4,14 @@
 
 const SIZE = [640, 360], RATE = 30, PATCHES = 8;
 
-const moving = (() => { // pictures that an encoder finds no end of detail in
+const moving = (() => { // pictures as busy as a camera in the dark makes them
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = SIZE;
     const context = canvas.getContext("2d"), patches = [];
     for (let count = 0; count < PATCHES; count++) {
         const patch = context.createImageData(320, 180);
         for (let at = 0; at < patch.data.length; at += 4) {
-            patch.data.fill(64 + Math.random() * 128, at, at + 3);
+            patch.data.fill(104 + Math.random() * 48, at, at + 3);
             patch.data[at + 3] = 255;
         }
         patches.push(patch);
@@ -60,7 +60,7 @@ peer.takeShown = () => peer.shown.splice(0);
 
 peer.report = async () => Object.fromEntries([...(await peer.connection.getStats()).values()].map(entry => [entry.id, entry]));
 
-peer.limit = async bitrate => {
+peer.limit = async ({bitrate}) => {
     for (const sender of peer.connection.getSenders().filter(sender => sender.track?.kind === "video")) {
         const parameters = sender.getParameters();
         parameters.encodings[0].maxBitrate = bitrate;

@@ -17,6 +17,7 @@ SEED = 1
 DELAY = 0.02  # seconds each way, as within a country
 QUEUE = 50_000  # bytes that wait before the bottleneck: 0.4 s of 1 Mbit/s
 RTP_VERSION = 2
+LARGE = 600  # bytes: more than sound and RTCP have
 
 
 class Lane:
@@ -31,7 +32,8 @@ class Lane:
         loss: Which part of the datagrams is lost.
         queue: Bytes that may wait before the bottleneck; more are lost.
         without: RTP payload types that never pass.
-        lost: Datagrams lost by chance or by their payload type.
+        burst: How many of the next large RTP packets are lost: those are video.
+        lost: Datagrams lost in one of these ways.
         overflowed: Datagrams for which the queue had no room.
         offered: (seconds, bytes) of what came to the beginning.
         longest: Seconds that a datagram waited in the queue, the longest so far.
@@ -40,7 +42,7 @@ class Lane:
     def __init__(self, send):
         self._send = send
         self.rate, self.delay, self.loss, self.queue = None, DELAY, 0.0, QUEUE
-        self.without = frozenset()
+        self.without, self.burst = frozenset(), 0
         self.lost = self.overflowed = 0
         self.offered = deque(maxlen=1 << 16)
         self.longest = 0.0
@@ -51,7 +53,7 @@ class Lane:
     def take(self, data):
         now = time.monotonic()
         self.offered.append((now, len(data)))
-        if self._random.random() < self.loss or self._is_without(data):
+        if self._random.random() < self.loss or self._is_chosen(data):
             self.lost += 1
         elif self._bytes + len(data) > self.queue:
             self.overflowed += 1
@@ -69,8 +71,15 @@ class Lane:
         until = time.monotonic() if until is None else until
         return sum(size for when, size in self.offered if since <= when < until) * 8 / (until - since)
 
-    def _is_without(self, data):
-        return len(data) > 1 and data[0] >> 6 == RTP_VERSION and data[1] & 0x7F in self.without
+    def _is_chosen(self, data):
+        if len(data) < 2 or data[0] >> 6 != RTP_VERSION:
+            return False
+        if data[1] & 0x7F in self.without:
+            return True
+        if not self.burst or len(data) < LARGE:
+            return False
+        self.burst -= 1
+        return True
 
     def _pass_on(self):
         """The bottleneck begins with the next datagram, and with all that it has been through with meanwhile."""

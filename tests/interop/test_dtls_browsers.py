@@ -4,7 +4,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-import stack.aio.peer_connection
+import stack.aio.configured
 from stack import dtls
 from stack.core.crypto import self_signed_certificate
 from stack.dtls.suites import CIPHER_SUITES
@@ -33,7 +33,7 @@ async def page(request):
 @pytest.fixture
 def ours_is(monkeypatch):
     """Call it with a certificate to make it that of all connections."""
-    return lambda own: monkeypatch.setattr(stack.aio.peer_connection, "_shared_certificate", lambda day: own)
+    return lambda own: monkeypatch.setattr(stack.aio.configured, "_shared_certificate", lambda day: own)
 
 
 def rsa_certificate():

@@ -66,6 +66,11 @@ class Film:
                 self.keyframe = True
         self.call.link.events[0].clear()
 
+    def bitrate_of_video(self):
+        """What the encoder was told last."""
+        self.obey()
+        return self.bitrate
+
     def set_rate(self, rate):
         for direction in self.call.link._directions:
             direction.pipe.conditions.rate = rate
@@ -93,6 +98,21 @@ def test_sound_that_the_peer_does_not_report_on_is_not_taken_for_video():
     frames, bitrate = film.roll(4)
     assert frames > 0.95 * 4 * FPS
     assert 0.6 * 3e6 < bitrate < 3e6
+
+
+def test_sound_that_the_target_does_not_include_takes_nothing_from_it():
+    film = Film(3e6, sound=True, configuration=peer.Configuration(bitrates=(20_000, 30_000, 30_000)))
+    call = film.call
+    for number in range(150):  # 80 kbit/s of sound with its headers
+        call.a.send_frame(film.sound, bytes(160), number * 960, call.now)
+        if number % 10 == 0:  # 12 kbit/s of video
+            data = DELTA + bytes(300) if number else START + bytes(300)
+            call.a.send_frame(film.video, data, number * 1800, call.now, keyframe=not number)
+        call.link.run(seconds=0.02)
+    received = [event.transceiver.kind for event in call.reported(1, peer.MediaReceived)]
+    assert received.count("audio") > 145
+    assert received.count("video") > 12
+    assert film.bitrate_of_video() == 30_000
 
 
 def test_capacity_that_falls_by_half_is_noticed_within_a_second():

@@ -219,3 +219,13 @@ def test_a_client_hello_before_the_answer_is_kept():
     call.a.set_remote_description(call.b.local_description, call.now)
     assert call.link.run(lambda: call.connected, seconds=5)
     assert call.now - answered < 0.01  # nobody had to send anything again
+
+
+def test_a_connection_for_data_alone_never_derives_the_keys_of_media():
+    call = call_with_channel()
+    assert call.connect()
+    media = call.a.transport.media
+    assert media.can_send
+    assert media.profile is not None
+    assert media._sender is None
+    assert media._receiver is None

@@ -57,7 +57,7 @@ def test_the_transport(call):
     assert {ours["iceRole"], theirs["iceRole"]} == {"controlling", "controlled"}
     assert ours["tlsVersion"] == "FEFD"
     assert ours["dtlsCipher"] == theirs["dtlsCipher"] == "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
-    assert ours["srtpCipher"] == theirs["srtpCipher"] == "AEAD_AES_128_GCM"
+    assert ours["srtpCipher"] == theirs["srtpCipher"] == "SRTP_AEAD_AES_128_GCM"
     assert ours["packetsSent"] > theirs["packetsReceived"] > 0.9 * ours["packetsSent"]
     assert ours["bytesSent"] > theirs["bytesReceived"] > 0.9 * ours["bytesSent"]
     assert ours["selectedCandidatePairChanges"] >= 1
@@ -101,6 +101,8 @@ def test_streams(call):
     assert outbound["nackCount"] > 0
     assert 0 < inbound["packetsReceived"] <= outbound["packetsSent"]
     assert 0 < inbound["bytesReceived"] <= outbound["bytesSent"]
+    assert 12 * inbound["packetsReceived"] < inbound["headerBytesReceived"] <= outbound["headerBytesSent"]
+    assert STAMP - 10_000 < inbound["lastPacketReceivedTimestamp"] <= STAMP
     assert inbound["trackIdentifier"] == a[outbound["mediaSourceId"]]["trackIdentifier"]
     for report, stream in ((a, outbound), (b, inbound)):
         codec = report[stream["codecId"]]

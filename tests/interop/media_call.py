@@ -1,0 +1,128 @@
+"""A call between a browser and us, video and sound both ways, over a path that the test holds in its hands."""
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from pathlib import Path
+
+from stack import RTCPeerConnection
+
+from .audio import Tone
+from .matrix_link import Link
+from .media_browser import Moving, Report, Shown, Watcher, chromium, firefox_page, until
+from .media_path import impaired_path
+from .stacks import prefer
+
+BROWSERS = {"Chromium": chromium, "Firefox": firefox_page}
+RESULTS = Path(__file__).parents[2] / "build" / "interop-media.json"
+MAX_BITRATE = 2_500_000  # bit/s of each video, set on both sides with setParameters
+CONNECTING = 15.0  # seconds
+MILLISECONDS = 1000
+
+
+class Call:
+    """An established call.
+
+    Attributes:
+        pc: Our connection.
+        browser: The page.
+        name: Which browser.
+        mime: Of the video.
+        path: What lies between.
+        watcher: Takes the video that the browser sends.
+        descriptions: The text of ours and the browser's.
+        measured: What the tests measured, by words for it.
+    """
+
+    def __init__(self, name, mime, browser, pc, path):
+        self.name, self.mime, self.browser, self.pc, self.path = name, mime, browser, pc, path
+        self.watcher, self.descriptions, self.measured = None, (), {}
+        self._shown = Shown()
+
+    async def connect(self):
+        received = asyncio.Queue()
+        self.pc.on("track", received.put_nowait)
+        for track in (Moving(), Tone()):
+            self.pc.addTrack(track)
+        prefer(self.pc, self.mime)
+        link = Link(self.pc, self.browser, we_offer=True, bend=self.path.bend)
+        await self.browser.call("start", media=["video", "audio"])
+        await link.connect()
+        tracks = {track.kind: track for track in [await received.get() for _ in range(2)]}
+        self.watcher = Watcher(tracks["video"])
+        self.descriptions = self.pc.localDescription.sdp, self.pc.remoteDescription.sdp
+        await self.browser.call("limit", bitrate=MAX_BITRATE)
+        sender = self.pc.getSenders()[0]
+        parameters = sender.getParameters()
+        parameters.encodings[0].maxBitrate = MAX_BITRATE
+        await sender.setParameters(parameters)
+
+    async def reports(self):
+        """Statistics of ours and of the browser."""
+        return Report(await self.pc.getStats()), await self.browser.report()
+
+    async def ours(self):
+        return Report(await self.pc.getStats())
+
+    async def shown(self):
+        """When the browser has shown which picture so far."""
+        for now, timestamp in await self.browser.call("takeShown"):
+            if timestamp is not None:
+                self._shown.add(now / MILLISECONDS, timestamp)
+        return self._shown
+
+    def retransmission_types(self):
+        """RTP payload types of RFC 4588."""
+        return frozenset(int(number) for sdp in self.descriptions for number in re.findall(r"a=fmtp:(\d+) apt=", sdp))
+
+
+@contextlib.asynccontextmanager
+async def call(name, mime, rate):
+    """A call over a path of `rate` bit/s each way; what it measured is kept in RESULTS."""
+    async with contextlib.AsyncExitStack() as stack:
+        browser = await stack.enter_async_context(BROWSERS[name]())
+        path = stack.enter_context(impaired_path())
+        path.to_peer.rate = path.to_us.rate = rate
+        pc = RTCPeerConnection()
+        stack.push_async_callback(pc.close)
+        made = Call(name, mime, browser, pc, path)
+        async with asyncio.timeout(CONNECTING):
+            await made.connect()
+        stack.callback(made.watcher.stop)
+        yield made
+        keep(f"{name} {browser.version}, {mime.partition('/')[2]}", made.measured)
+
+
+def keep(name, measured):
+    """Write results down beside those of other calls."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    found.setdefault(name, {}).update(measured)
+    RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False))
+
+
+async def offered(lane, seconds):
+    """The bit/s that come to a lane from now on."""
+    begin = time.monotonic()
+    await asyncio.sleep(seconds)
+    return lane.bitrate(begin)
+
+
+async def offered_above(lane, bitrate, patience, window=1.0):
+    """Wait until so many bit/s have come to a lane over a window; return how long it took."""
+
+    async def reached():
+        return lane.bitrate(time.monotonic() - window) >= bitrate
+
+    return await until(reached, patience)
+
+
+async def offered_below(lane, bitrate, patience, window=0.5):
+    """The same the other way round."""
+
+    async def reached():
+        return lane.bitrate(time.monotonic() - window) <= bitrate
+
+    return await until(reached, patience)
