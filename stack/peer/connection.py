@@ -24,6 +24,10 @@ MAX_TRANSCEIVERS: Final = 64
 """As many as a session may have sections (RFC 8829 ties the two together)."""
 
 
+LAST_STUN: Final = b"\x03"
+"""First byte of a datagram of STUN at most: RFC 7983 section 7."""
+
+
 class PeerConnection(Negotiation):
     """A WebRTC peer connection as a machine.
 
@@ -33,7 +37,8 @@ class PeerConnection(Negotiation):
         configuration: Settings of all layers.
 
     Attributes:
-        packets_sent: Datagrams; `packets_received`, `bytes_sent` and `bytes_received` likewise count UDP payloads.
+        packets_sent: Datagrams; `packets_received`, `bytes_sent` and `bytes_received` likewise count UDP payloads, all
+            without connectivity checks (webrtc-stats section 8.15).
         channels_opened: Data channels that were open at some time; `channels_closed` those that are no more.
     """
 
@@ -318,16 +323,18 @@ class PeerConnection(Negotiation):
         """Take one UDP payload; see `stack.peer.transport`."""
         if self._closed:
             return
-        self.packets_received += 1
-        self.bytes_received += len(datagram.data)
+        if datagram.data[:1] > LAST_STUN:
+            self.packets_received += 1
+            self.bytes_received += len(datagram.data)
         self.transport.receive_datagram(datagram, self._clamp(now))
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take what a socket had, in order: the same as `receive_datagram` for each, for less."""
         if self._closed:
             return
-        self.packets_received += len(datagrams)
-        self.bytes_received += sum([len(datagram.data) for datagram in datagrams])
+        sizes = [len(datagram.data) for datagram in datagrams if datagram.data[:1] > LAST_STUN]
+        self.packets_received += len(sizes)
+        self.bytes_received += sum(sizes)
         self.transport.receive_batch(datagrams, self._clamp(now))
 
     def handle_timer(self, now: float) -> None:
@@ -361,9 +368,9 @@ class PeerConnection(Negotiation):
             if self.session.transceivers:
                 self.media.send(now)
         out = self.transport.datagrams_to_send(now)
-        self.packets_sent += len(out)
-        for datagram in out:
-            self.bytes_sent += len(datagram.data)
+        sizes = [len(datagram.data) for datagram in out if datagram.data[:1] > LAST_STUN]
+        self.packets_sent += len(sizes)
+        self.bytes_sent += sum(sizes)
         self._take_transport_events()
         self._take_media_events()
         if self._terminal_pending:
