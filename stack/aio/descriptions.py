@@ -18,8 +18,8 @@ class RTCSessionDescription:
     """A session description.
 
     Args:
-        sdp: The text.
-        type: `offer` or `answer`.
+        sdp: The text; empty for a rollback, or for one that `setLocalDescription` is to make.
+        type: `offer`, `pranswer`, `answer` or `rollback`.
 
     Raises:
         ValueError: For another type.
@@ -31,6 +31,10 @@ class RTCSessionDescription:
     def __post_init__(self) -> None:
         if self.type not in {"offer", "pranswer", "answer", "rollback"}:
             raise ValueError(f"type must be 'offer' or 'answer', not {self.type!r}")
+
+    def toJSON(self) -> dict[str, str]:
+        """Return what a browser's `setRemoteDescription()` takes."""
+        return {"type": self.type, "sdp": self.sdp}
 
 
 class RTCBundlePolicy(StrEnum):

@@ -77,8 +77,12 @@ class Driver:
         self.flush()
 
     def _on_timer(self) -> None:
-        self._timer = None
-        self._machine.handle_timer(self.now())
+        self._timer, now = None, self.now()
+        due = self._machine.next_timer()
+        if due is None or due > now:  # put off since: under load nearly always, and packets wait meanwhile
+            self._arm()
+            return
+        self._machine.handle_timer(now)
         self.flush()
 
     def schedule_flush(self) -> None:

@@ -331,10 +331,11 @@ class RTCPeerConnection(Configured):
     def restartIce(self) -> None:
         """Look for new paths with the next offer, which `negotiationneeded` asks for (W3C restartIce).
 
-        Until one is found the old path is used.
+        Until one is found the old path is used. On a closed connection nothing happens.
         """
-        self._machine.restart_ice()
-        self._driver.schedule_flush()
+        if not self._is_over:
+            self._machine.restart_ice()
+            self._driver.schedule_flush()
 
     async def getStats(self, selector: MediaStreamTrack | None = None) -> RTCStatsReport:
         """Return W3C's statistics by their ids (webrtc-stats); those of one track only with a selector."""

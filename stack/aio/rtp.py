@@ -172,10 +172,13 @@ class RTCRtpSender:
             TypeError: The track is of another kind.
             InvalidStateError: The connection is closed, or the transceiver stopped.
         """
-        if self._connection.signalingState == "closed" or self._transceiver.stopping:
-            raise InvalidStateError("this sender has ended")
+        self._check_open()
         self.replace(track)
         return DONE
+
+    def _check_open(self) -> None:
+        if self._connection.signalingState == "closed" or self._transceiver.stopping:
+            raise InvalidStateError("this sender has ended")
 
     def replace(self, track: MediaStreamTrack | None) -> None:
         """Send another track."""
@@ -209,14 +212,17 @@ class RTCRtpSender:
         """Change how the track is sent, at once and without negotiation (W3C setParameters).
 
         Raises:
-            InvalidStateError: The parameters are not those that `getParameters` returned last.
-            InvalidModificationError: There is not one encoding.
+            InvalidStateError: The parameters are not those that `getParameters` returned last, or the sender has ended.
+            InvalidModificationError: There is not one encoding, or what is read only was changed.
             InvalidAccessError: A number makes no sense.
         """
+        self._check_open()
         if self._transaction is None or parameters.transactionId != self._transaction:
             raise InvalidStateError("call getParameters, change what it returns, and give that back")
         if len(parameters.encodings) != 1:
             raise InvalidModificationError("there is one encoding: simulcast is not negotiated")
+        if parameters.codecs != [_capability(item.codec) for item in self._transceiver.codecs]:
+            raise InvalidModificationError("codecs are read only: setCodecPreferences changes them")
         self._connection.set_encoding(self._transceiver, to_encoding(parameters.encodings[0]))
         self._transaction = None
         self._limit()
@@ -309,6 +315,11 @@ class RTCRtpReceiver:
     def track(self) -> RemoteStreamTrack:
         """What the peer sends."""
         return self._track
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Ids of the peer's streams that the track belongs to: what has the same one is to be played together."""
+        return self._transceiver.remote_streams
 
     def renew(self, connection: "RTCPeerConnection") -> None:
         """Give out a fresh track after an earlier one has ended."""

@@ -65,7 +65,7 @@ def _webrtc(
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = None,
 ) -> None:
-    """Tools for WebRTC connectivity.
+    """Tools for WebRTC.
 
     Exit codes: 0 done, 1 could not be done, 2 wrong usage, 3 nobody answered, 130 Ctrl-C.
     """

@@ -361,6 +361,7 @@ class Sender(SenderControl):
         if self.rtx_ssrc is None:
             # As it was, to the bit: SRTP must never see two packets with one index (RFC 3711 section 9.1).
             return kept
+        self.stats.retransmitted_bytes += 2  # the original sequence number is payload (RFC 4588 section 4)
         return self._rtx_header(second & 0x80, timestamp, self.rtx_ssrc, now) + _U16(number) + kept
 
     def _rtx_header(self, marker: int, timestamp: int, ssrc: int, now: float) -> bytes:

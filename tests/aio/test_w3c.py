@@ -5,6 +5,7 @@ Sections are those of https://www.w3.org/TR/webrtc/ of 2024.
 
 import asyncio
 import dataclasses
+import json
 import threading
 from pathlib import Path
 
@@ -301,6 +302,16 @@ class TestDescriptions:
         await b.setLocalDescription(RTCSessionDescription("", "answer") if kind else None)
         assert (a.localDescription.type, b.localDescription.type) == ("offer", "answer")
 
+    async def test_a_description_as_json(self, pair):
+        """Section 4.7.1, toJSON."""
+        a, b = pair
+        a.createDataChannel("x")
+        await a.setLocalDescription()
+        message = json.loads(json.dumps(a.localDescription.toJSON()))
+        assert sorted(message) == ["sdp", "type"]
+        await b.setRemoteDescription(RTCSessionDescription(**message))
+        assert b.signalingState == "have-remote-offer"
+
     async def test_a_description_that_was_changed_is_refused(self, pair):
         a, _ = pair
         a.createDataChannel("x")
@@ -450,6 +461,7 @@ class TestTracks:
         assert len(a.getSenders()) == 2
         await negotiate(a, b)
         assert b.remoteDescription.sdp.count("a=msid:eyes-and-ears ") == 2
+        assert [receiver.streams for receiver in b.getReceivers()] == [("eyes-and-ears",)] * 2
 
     async def test_add_transceiver_and_its_init(self, pair):
         a, _ = pair
@@ -504,6 +516,19 @@ class TestTracks:
         with pytest.raises(InvalidStateError, match="ended"):
             await sender.replaceTrack(None)
 
+    async def test_parameters_that_are_read_only(self, pair):
+        a, b = pair
+        sender = a.addTrack(Camera())
+        await negotiate(a, b)
+        parameters = sender.getParameters()
+        parameters.codecs = parameters.codecs[1:]
+        with pytest.raises(InvalidModificationError, match="read only"):
+            await sender.setParameters(parameters)
+        parameters = sender.getParameters()
+        a.getTransceivers()[0].stop()
+        with pytest.raises(InvalidStateError, match="ended"):
+            await sender.setParameters(parameters)
+
     async def test_codec_preferences(self, pair):
         a, _ = pair
         transceiver = a.addTransceiver("video")
@@ -557,6 +582,8 @@ class TestClosed:
         assert (await a.getStats())["P"]["dataChannelsOpened"] == 1
         assert a.localDescription.type == "offer"
         assert a.explain().startswith("peer connection: closed")
+        a.restartIce()
+        assert told == []
         await until(lambda: b.connectionState == "closed")
         assert b.signalingState == "stable"
 
@@ -578,7 +605,7 @@ class TestClosed:
             lambda pc: pc.getTransceivers()[0].setCodecPreferences([]),
             lambda pc: setattr(pc.getTransceivers()[0], "direction", "sendonly"),
             lambda pc: pc.setConfiguration(RTCConfiguration()),
-            lambda pc: pc.restartIce(),
+            lambda pc: pc.getSenders()[0].setParameters(pc.getSenders()[0].getParameters()),
         ],
     )
     async def test_nothing_more_can_be_asked_for(self, call):

@@ -253,6 +253,26 @@ async def test_the_endpoint_names_servers(server):
         assert client.connection._configuration.iceServers == client.ice_servers
 
 
+async def test_servers_that_only_the_answer_names_are_for_a_restart(server, monkeypatch):
+    add = server._add_links
+    monkeypatch.setattr(server, "_add_links", lambda response: add(response) if response.status == 201 else None)
+    server.links = LINKS
+    async with publishing(server) as client:
+        assert len(client.ice_servers) == 2
+        assert client.connection.getConfiguration().iceServers == client.ice_servers
+        assert client.connection.iceReport().turn_servers == 1
+
+
+async def test_servers_that_make_no_sense_are_left_out(server, caplog):
+    server.links = ['<turn:192.0.2.1>; rel="ice-server"']  # without credentials
+    add = server._add_links
+    server._add_links = lambda response: add(response) if response.status == 201 else None
+    with caplog.at_level("INFO"):
+        async with publishing(server) as client:
+            assert client.connection.getConfiguration().iceServers == []
+    assert "needs username and credential" in caplog.text
+
+
 async def test_servers_of_ours_override(server):
     server.links = LINKS
     configuration = RTCConfiguration([RTCIceServer("stun:127.0.0.1:9")])

@@ -100,6 +100,7 @@ OURS = {
     "RTCDataChannel": {"drain", "error", "latest", "send_wait", "__aiter__"},
     "RTCPeerConnection": {"explain", "iceReport", "statistics"},
     "RTCRtpCodecCapability": {"name"},
+    "RTCRtpReceiver": {"streams"},
     "RTCRtpSender": {"kind", "replace"},
     "RTCRtpTransceiver": {"kind", "stopped"},
     "RTCStatsReport": {"of_type"},

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import operator
 import re
 import time
 from pathlib import Path
@@ -32,13 +33,14 @@ class Call:
         mime: Of the video.
         path: What lies between.
         watcher: Takes the video that the browser sends.
+        channel: The browser sends back what comes on it.
         descriptions: The text of ours and the browser's.
         measured: What the tests measured, by words for it.
     """
 
     def __init__(self, name, mime, browser, pc, path):
         self.name, self.mime, self.browser, self.pc, self.path = name, mime, browser, pc, path
-        self.watcher, self.descriptions, self.measured = None, (), {}
+        self.watcher, self.channel, self.descriptions, self.measured = None, None, (), {}
         self._shown = Shown()
 
     async def connect(self):
@@ -46,6 +48,7 @@ class Call:
         self.pc.on("track", received.put_nowait)
         for track in (Moving(), Tone()):
             self.pc.addTrack(track)
+        self.channel = self.pc.createDataChannel("echo")
         prefer(self.pc, self.mime)
         link = Link(self.pc, self.browser, we_offer=True, bend=self.path.bend)
         await self.browser.call("start", media=["video", "audio"])
@@ -58,6 +61,11 @@ class Call:
         parameters = sender.getParameters()
         parameters.encodings[0].maxBitrate = MAX_BITRATE
         await sender.setParameters(parameters)
+        await until(self._flows, CONNECTING)
+
+    async def _flows(self):
+        found = [entry for entry in (await self.browser.report()).values() if entry["type"] == "inbound-rtp"]
+        return len(found) == 2 and any(entry.get("framesDecoded") for entry in found) and self.watcher.frames
 
     async def reports(self):
         """Statistics of ours and of the browser."""
@@ -72,6 +80,12 @@ class Call:
             if timestamp is not None:
                 self._shown.add(now / MILLISECONDS, timestamp)
         return self._shown
+
+    async def hush(self):
+        """Neither side sends pictures or sound any more."""
+        await self.browser.call("hush")
+        for sender in self.pc.getSenders():
+            await sender.replaceTrack(None)
 
     def retransmission_types(self):
         """RTP payload types of RFC 4588."""
@@ -110,19 +124,22 @@ async def offered(lane, seconds):
     return lane.bitrate(begin)
 
 
-async def offered_above(lane, bitrate, patience, window=1.0):
-    """Wait until so many bit/s have come to a lane over a window; return how long it took."""
+async def offered_above(lane, bitrate, patience):
+    """Wait until so many bit/s have come to a lane for a second; return how long it took."""
+    return await _offered(lane, bitrate, patience, 1.0, operator.ge)
 
+
+async def offered_below(lane, bitrate, patience):
+    """The same the other way round, and for half a second."""
+    return await _offered(lane, bitrate, patience, 0.5, operator.le)
+
+
+async def _offered(lane, bitrate, patience, window, compare):
     async def reached():
-        return lane.bitrate(time.monotonic() - window) >= bitrate
+        return compare(lane.bitrate(time.monotonic() - window), bitrate)
 
-    return await until(reached, patience)
-
-
-async def offered_below(lane, bitrate, patience, window=0.5):
-    """The same the other way round."""
-
-    async def reached():
-        return lane.bitrate(time.monotonic() - window) <= bitrate
-
-    return await until(reached, patience)
+    try:
+        return await until(reached, patience)
+    except TimeoutError:
+        rate = lane.bitrate(time.monotonic() - window) / 1e6
+        raise TimeoutError(f"{lane.name}: {rate:.2f}, not {bitrate / 1e6:.2f} Mbit/s after {patience} s") from None

@@ -60,6 +60,10 @@ peer.takeShown = () => peer.shown.splice(0);
 
 peer.report = async () => Object.fromEntries([...(await peer.connection.getStats()).values()].map(entry => [entry.id, entry]));
 
+peer.hush = async () => {
+    await Promise.all(peer.connection.getSenders().map(sender => sender.replaceTrack(null)));
+};
+
 peer.limit = async ({bitrate}) => {
     for (const sender of peer.connection.getSenders().filter(sender => sender.track?.kind === "video")) {
         const parameters = sender.getParameters();

@@ -24,6 +24,7 @@ class Lane:
     """One direction.
 
     Args:
+        name: For reports.
         send: Called with each datagram that arrives at the end.
 
     Attributes:
@@ -39,8 +40,8 @@ class Lane:
         longest: Seconds that a datagram waited in the queue, the longest so far.
     """
 
-    def __init__(self, send):
-        self._send = send
+    def __init__(self, name, send):
+        self.name, self._send = name, send
         self.rate, self.delay, self.loss, self.queue = None, DELAY, 0.0, QUEUE
         self.without, self.burst = frozenset(), 0
         self.lost = self.overflowed = 0
@@ -115,7 +116,7 @@ class ImpairedPath:
     """
 
     def __init__(self):
-        self.to_peer, self.to_us = Lane(self._send_to_peer), Lane(self._send_to_us)
+        self.to_peer, self.to_us = Lane("to the peer", self._send_to_peer), Lane("to us", self._send_to_us)
         self._front = self._back = self._peer = self._target = None
 
     async def open(self, host, port):
