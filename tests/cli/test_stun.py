@@ -191,9 +191,12 @@ class TestQuery:
         assert "cannot find an IPv6 address of 127.0.0.1" in err
 
     @pytest.mark.parametrize("command", [["query", "--timeout", "30"], ["nat"]])
-    async def test_ctrl_c(self, command, silent):
-        process = await begin("stun", *command, f"{ONE}:{silent}")
-        await asyncio.sleep(1.5)
+    async def test_ctrl_c(self, command):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+            mute.bind((ONE, 0))
+            mute.setblocking(False)
+            process = await begin("stun", *command, f"{ONE}:{mute.getsockname()[1]}")
+            await asyncio.wait_for(asyncio.get_running_loop().sock_recv(mute, 2000), 30)  # it has asked, and waits
         process.send_signal(signal.SIGINT)
         out, err = await asyncio.wait_for(process.communicate(), 5)
         assert (process.returncode, out, err) == (130, b"", b"")
