@@ -19,9 +19,6 @@ from .peer import HERE, THERE, certificate, finish
 
 MAX_CALLS: Final = 24  # of one input: a handshake or two pass in between, which is what takes the time
 MAX_MESSAGES: Final = 16  # under way to one side: older ones are lost
-KNOWN: Final = (
-    "there is no restart to undo",
-)  # rolling back the peer's restart of ICE: stable, and refused all the same
 TYPES: Final = ("offer", "answer", "pranswer", "rollback")
 DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive", "sideways")
 KINDS: Final = ("audio", "video", "application")
@@ -77,8 +74,6 @@ def refused(pc: peer.PeerConnection, call: Callable[[], object]) -> bool:
     try:
         call()
     except LocalError as error:
-        if str(error) in KNOWN:
-            return True
         after = visible(pc)
         if before != after:
             changes = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]

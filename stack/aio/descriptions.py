@@ -316,7 +316,7 @@ class RTCIceCandidateError:
     """Why a server gave no candidate (W3C RTCPeerConnectionIceErrorEvent).
 
     Args:
-        url: Address of the server.
+        url: Address of the server, or its URL if its name is not known.
         errorCode: STUN error code, 701 if it was not reached.
         errorText: What it means.
     """

@@ -114,6 +114,7 @@ class Network:
 
     Attributes:
         sockets: UDP sockets by address.
+        on_unknown_name: Called with the URL of a server whose name is not known, and why.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Network:
         self._unasked: list[Server] = []  # that `configure` has named since
         self._on_batch, self._flush, self._spawn = on_batch, flush, spawn
         self._relay_only = configuration.iceTransportPolicy == "relay"
+        self.on_unknown_name: Callable[[str, str], object] = lambda _url, _reason: None
         self.sockets: dict[Address, UdpSocket] = {}
         self._locals: dict[str, _Local] = {}
         self._streams: StreamSockets | None = None
@@ -302,7 +304,9 @@ class Network:
             async with asyncio.timeout(DNS_TIMEOUT):
                 found = await loop.getaddrinfo(server.host, server.port, type=2)  # SOCK_DGRAM
         except (OSError, TimeoutError) as error:
-            logger.warning("%s: the name is not known: %s", server.url, error or "no answer")
+            reason = str(error) or "no answer"
+            logger.warning("%s: the name is not known: %s", server.url, reason)
+            self.on_unknown_name(server.url, reason)
             return
         transport = "udp" if server.protocol == "udp" else "tcp"
         for *_, target in found[:MAX_SERVER_ADDRESSES]:

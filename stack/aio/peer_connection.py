@@ -18,9 +18,17 @@ from ..peer.relays import RelayLost, RelayMoved
 from ..peer.signaling import Description
 from .configured import Configured
 from .data_channel import PRIORITIES, RTCDataChannel
-from .descriptions import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
+from .descriptions import RTCConfiguration, RTCIceCandidate, RTCSessionDescription
 from .driver import Driver
-from .rtp import RTCRtpEncodingParameters, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, check_direction, to_encoding
+from .rtp import (
+    RTCRtpEncodingParameters,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    check_direction,
+    stream_id,
+    to_encoding,
+)
 from .stats import RTCStatsReport, select
 from .tracks import EncodedFrame, MediaStreamTrack
 from .transports import RTCSctpTransport, Transports
@@ -29,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 GATHERING_TIMEOUT: Final = 5.0
 """Seconds that `setLocalDescription` waits for candidates when nobody listens for them one by one."""
-
 
 STATE_CHANGES: Final = frozenset(
     {
@@ -70,6 +77,7 @@ class RTCPeerConnection(Configured):
         self._driver = Driver(
             self._machine, self._configuration, self._report, self._check_thresholds, self._report_error
         )
+        self._driver.network.on_unknown_name = lambda url, why: self._fail_server(url, NOT_REACHED, why)
         self._channels: dict[int, RTCDataChannel] = {}
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
@@ -172,7 +180,7 @@ class RTCPeerConnection(Configured):
         self._check_open()
         if any(t.sender.track is track for t in self._transceivers.values()):
             raise InvalidAccessError("this track is being sent already")
-        machine = self._machine.add_track(track.kind, stream_id=_stream_id(streams), track_id=track.id)
+        machine = self._machine.add_track(track.kind, stream_id=stream_id(streams), track_id=track.id)
         transceiver = self._wrap_transceiver(machine)
         transceiver.sender.replace(track)
         self._driver.schedule_flush()
@@ -228,7 +236,7 @@ class RTCPeerConnection(Configured):
         machine = self._machine.add_transceiver(
             kind,
             direction,
-            stream_id=_stream_id(streams),
+            stream_id=stream_id(streams),
             track_id=track.id if track else "",
             has_track=track is not None,
         )
@@ -460,8 +468,7 @@ class RTCPeerConnection(Configured):
         address, reason = event.server.address, str(event.error)
         logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)
         code = next((code for code, slug in turn.REASONS.items() if slug == event.error.reason), NOT_REACHED)
-        failure = RTCIceCandidateError(f"turn:{address}", code, reason)
-        self.dispatch("icecandidateerror", failure)
+        self._fail_server(f"turn:{address}", code, reason)
 
     def _on_connection_state(self, event: events.ConnectionStateChanged) -> None:
         self._connection_state = event.state
@@ -590,10 +597,3 @@ class RTCPeerConnection(Configured):
         if wrapper is None:
             wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
         return wrapper
-
-
-def _stream_id(streams: Sequence[Any]) -> str:
-    """Return the id of the stream; empty if there is none, for a random one."""
-    if len(streams) > 1:
-        raise NotSupportedError(f"{len(streams)} streams: a track belongs to one at the most")
-    return "".join(stream if isinstance(stream, str) else str(stream.id) for stream in streams)

@@ -1,8 +1,9 @@
 """RTCRtpTransceiver, RTCRtpSender and RTCRtpReceiver."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..peer import (
     CODECS,
@@ -126,6 +127,13 @@ def check_direction(direction: str) -> None:
     """Refuse what is no direction, as a browser refuses what is not in an enumeration."""
     if direction not in DIRECTIONS:
         raise TypeError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+
+
+def stream_id(streams: Sequence[Any]) -> str:
+    """Return the id of the stream; empty if there is none, for a random one."""
+    if len(streams) > 1:
+        raise NotSupportedError(f"{len(streams)} streams: a track belongs to one at the most")
+    return "".join(stream if isinstance(stream, str) else str(stream.id) for stream in streams)
 
 
 def to_encoding(given: RTCRtpEncodingParameters) -> Encoding:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ..peer import InvalidStateError, OperationError, PeerConnection, events
 from ..peer.signaling import Description
-from .descriptions import RTCIceCandidate, RTCSessionDescription
+from .descriptions import RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
 from .events import EventTarget
 
 
@@ -139,6 +139,9 @@ class States(EventTarget):
             return
         candidate = RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag)
         self._later(lambda: self.dispatch("icecandidate", candidate))
+
+    def _fail_server(self, url: str, code: int, reason: str) -> None:
+        self.dispatch("icecandidateerror", RTCIceCandidateError(url, code, reason))
 
     def _hold(self) -> None:
         """Keep what gathering finds until this turn of the loop is over.

@@ -182,7 +182,6 @@ class Agent(LocalSide):
             return
         now = self._clamp(now)
         self._remote_parameters = parameters
-        self._before_restart = {}
         self._nominations.negotiated = parameters.renomination and self._local_parameters.renomination
         lite = self._config.lite
         if lite != parameters.lite and self._controlling is lite:
@@ -294,6 +293,7 @@ class Agent(LocalSide):
         now = self._clamp(now)
         if self._remote_parameters is not None or not self._before_restart:
             self._before_restart = {name: getattr(self, name) for name in _GENERATION}
+            self._selected_before = self._selected
         old_ufrag = self._local_parameters.ufrag
         self._local_parameters = self._new_parameters(parameters)
         self._passwords = {
@@ -329,13 +329,13 @@ class Agent(LocalSide):
     def undo_restart(self, now: float) -> None:
         """Go back to the generation before the last `restart`, whose offer was rolled back (RFC 8829 section 5.7).
 
-        Sockets that have come or gone since then count.
+        Sockets that have come or gone since then count. Whoever calls this knows that the other side goes back too.
 
         Raises:
-            LocalError: The agent is closed or was not restarted, or the other side has taken part in the restart.
+            LocalError: The agent is closed or was not restarted.
         """
         self._check_open()
-        if not self._before_restart or self._remote_parameters is not None:
+        if not self._before_restart:
             raise LocalError("there is no restart to undo")
         now = self._clamp(now)
         for name, value in self._before_restart.items():
@@ -343,6 +343,9 @@ class Agent(LocalSide):
         self._before_restart = {}
         self._nominating = self._nominate_by = None
         self._early.clear()
+        if self._selected is not self._selected_before:  # one of the new generation was valid already
+            self._selected = None
+            self._reselect(now)
         known = {candidate.base for candidate in self._local_candidates.values()}
         for base in [base for base in self._bases.values() if base.address not in known]:
             self._put_local_candidate(base)

@@ -82,6 +82,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._started_at: float | None = None
         self._restarts = 0
         self._before_restart: dict[str, Any] = {}  # see `Agent.undo_restart`
+        self._selected_before: Pair | None = None
 
     def _clamp(self, now: float) -> float:
         now = super()._clamp(now)

@@ -336,7 +336,7 @@ class Receiver(ReceiverControl):
         buffer, missing = self._buffer, self._missing
         if self._repairs:
             # Long enough for a request and, that lost, another.
-            buffer.max_wait = min(max(REPAIR_MAX_WAIT, missing.tolerance + 2.2 * self.rtt), LONG_REPAIR_MAX_WAIT)
+            buffer.max_wait = min(max(REPAIR_MAX_WAIT, missing.tolerance + 2.5 * self.rtt), LONG_REPAIR_MAX_WAIT)
         for extended in range(max(first, end - MAX_MISSING, buffer.floor), end):
             if extended not in buffer:
                 missing.add(extended, now, buffer.max_wait)

@@ -185,6 +185,7 @@ def test_checks_that_come_before_the_parameters_are_answered_and_remembered():
     assert a.selected_pair is None
     assert a.pairs == []
     network.run(seconds=1)
+    assert a.accepts(A, B)  # the other side has shown our password; its data may overtake its description
     a.set_remote_parameters(b.local_parameters, network.now)
     assert a.accepts(A, B)
     assert a.remote_candidates[0].type == "prflx"
@@ -202,6 +203,7 @@ def test_early_checks_of_somebody_else_are_forgotten():
     b.set_remote_parameters(a.local_parameters, network.now)
     b.add_remote_candidate(host(A), network.now)
     network.run(seconds=1)
+    assert a.accepts(A, B)
     a.set_remote_parameters(c.local_parameters, network.now)
     assert a.pairs == []
     assert not a.accepts(A, B)

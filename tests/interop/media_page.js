@@ -45,7 +45,7 @@ peer.api.tracks = async kinds => {
 peer.shown = []; // [milliseconds, RTP timestamp] of each picture
 peer.api.watch = track => {
     const element = document.createElement(track.kind);
-    element.muted = true;
+    element.muted = track.kind === "video";
     element.autoplay = true;
     element.srcObject = new MediaStream([track]);
     document.body.append(element);

@@ -154,6 +154,27 @@ class TestRollback:
         call.link.run(seconds=60)
         assert call.connected
 
+    @pytest.mark.parametrize("checked", [False, True])
+    def test_a_restart_that_the_peer_has_offered(self, checked):
+        """Both go back; `checked` when the new generation has found a path already."""
+        call = Call()
+        call.a.create_data_channel("x", call.now)
+        assert call.connect()
+        call.b.restart_ice()
+        call.b.set_local_description(None, call.now)
+        call.gather(call.b)
+        call.a.set_remote_description(call.b.local_description, call.now)
+        if checked:
+            call.link.run(seconds=2)
+        call.a.set_remote_description(ROLLBACK, call.now)
+        call.b.set_local_description(ROLLBACK, call.now)
+        assert call.a.signaling_state == call.b.signaling_state == "stable"
+        call.link.run(seconds=60)
+        assert call.connected
+        call.negotiate(call.b, call.a)
+        call.link.run(seconds=60)
+        assert call.connected
+
     def test_restarts_that_cross(self):
         call = Call()
         call.a.create_data_channel("x", call.now)

@@ -109,6 +109,21 @@ def test_streams(call):
         assert (codec["mimeType"], codec["clockRate"]) == ("video/VP8", 90000)
 
 
+def test_without_loss_both_ends_count_every_octet():
+    call = Call(Conditions(delay=0.05, reorder=0.1), seed=2)
+    video = call.a.add_track("video")
+    assert call.connect()
+    for number in range(60):
+        call.a.send_frame(video, DELTA_FRAME if number else KEYFRAME, number * 3000, call.now, keyframe=not number)
+        call.link.run(seconds=1 / 30)
+    call.link.run(seconds=1)
+    sent, received = only(call.a.statistics(STAMP), "outbound-rtp"), only(call.b.statistics(STAMP), "inbound-rtp")
+    assert received["framesReceived"] == 60
+    assert received["retransmittedPacketsReceived"] > 0  # padding of probes at least
+    for member in ("packets", "bytes", "headerBytes"):
+        assert sent[f"{member}Sent"] == received[f"{member}Received"]
+
+
 def test_what_the_other_end_says_of_a_stream(call):
     a, b = call.a.statistics(STAMP), call.b.statistics(STAMP)
     remote_inbound, remote_outbound = only(a, "remote-inbound-rtp"), only(b, "remote-outbound-rtp")
