@@ -73,7 +73,7 @@ def refused(pc: peer.PeerConnection, call: Callable[[], object]) -> bool:
     before = visible(pc)
     try:
         call()
-    except LocalError as error:
+    except LocalError:
         after = visible(pc)
         if before != after:
             changes = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]

@@ -161,7 +161,7 @@ def test_what_is_reordered_by_habit_is_not_asked_for():
 
 
 def test_a_long_round_trip_makes_a_gap_wait_longer():
-    for rtt, expected in ((0.02, REPAIR_MAX_WAIT), (0.3, 0.67), (2.0, LONG_REPAIR_MAX_WAIT)):
+    for rtt, expected in ((0.02, REPAIR_MAX_WAIT), (0.3, 0.76), (2.0, LONG_REPAIR_MAX_WAIT)):
         sink = receiver()
         sink.rtt = rtt
         sink.receive_packet(media(1), 1.0)
