@@ -473,7 +473,8 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     def _probe(self, bitrate: float, now: float, *, initial: bool = False) -> None:
         """Ask for a cluster, unless it would tell nothing that may be used."""
         bitrate = min(bitrate, self._max * 1.2)
-        if bitrate <= self._rate.bitrate * 1.05 or not self._transport_feedback:
+        settled = self._rate.bitrate >= self._max or bitrate <= self._rate.bitrate * 1.05
+        if settled or not self._transport_feedback:
             return
         cluster = self._probing.cluster(bitrate, now, initial=initial)
         if cluster is not None:

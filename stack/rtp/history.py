@@ -8,6 +8,7 @@ HISTORY_PACKETS = 2048  # HISTORY_SECONDS of 18 Mbit/s
 HISTORY_BYTES = 2 << 20  # HISTORY_SECONDS of 16 Mbit/s, whatever the size of packets
 RETRANSMISSION_RATIO = 0.5  # octets that may be sent again per octet sent: more would feed a congestion
 RETRANSMISSION_BURST = 100_000  # octets: a lost keyframe can be repaired at once
+ON_ITS_WAY = 0.75  # of a round trip; browsers ask again every round trip, which may be shorter than the one we know
 
 
 Sent: TypeAlias = tuple[int, int, int, bytes, float]
@@ -69,7 +70,7 @@ class History:
         if packet is None or now - packet[4] > HISTORY_SECONDS:
             return None, "nack-too-old"
         resent_at = self._resent.get(sequence_number)
-        if resent_at is not None and (now - resent_at < rtt or resent_at == now):
+        if resent_at is not None and (now - resent_at < rtt * ON_ITS_WAY or resent_at == now):
             return None, "nack-repeated"
         if self._allowance < len(packet[3]):
             return None, "retransmission-limit"

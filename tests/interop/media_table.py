@@ -4,6 +4,7 @@ python -m tests.interop.media_table > docs/interop-media.md
 """
 
 import json
+import textwrap
 import time
 
 from .media_call import RESULTS
@@ -45,10 +46,15 @@ Two things are counted differently: Chromium counts padding among `retransmitted
 """
 
 
+def _item(asserted):
+    name, text = asserted
+    return textwrap.fill(f"- **{name}**: {text}", 120, subsequent_indent="  ")
+
+
 def markdown(found):
     """The page."""
     lines = [INTRODUCTION.format(date=time.strftime("%Y-%m-%d", time.gmtime()))]
-    lines += ["What is asserted:", "", *(f"- **{name}**: {text}" for name, text in ASSERTED.items()), ""]
+    lines += ["What is asserted:", "", *map(_item, ASSERTED.items()), ""]
     lines += ["What was measured:", "", f"| | {' | '.join(found)} |", "| --- " * (len(found) + 1) + "|"]
     for name in ASSERTED:
         for side in ("from us", "from the browser"):

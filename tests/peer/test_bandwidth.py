@@ -196,3 +196,12 @@ def test_limits_that_make_no_sense_are_refused(limit):
     video = call.a.add_track("video")
     with pytest.raises(peer.InvalidAccessError, match="bitrate"):
         call.a.set_encoding(video, peer.Encoding(max_bitrate=limit))
+
+
+def test_a_path_that_carries_the_largest_bitrate_is_not_probed_any_more():
+    film = Film(None, configuration=peer.Configuration(bitrates=(50_000, 1_000_000, 2_000_000)))
+    film.roll(3)
+    before = film.video.sender.stats.padding_packets + film.video.sender.stats.retransmitted
+    film.roll(5)
+    assert film.call.a.media.sending.target_bitrate == 2_000_000
+    assert film.video.sender.stats.padding_packets + film.video.sender.stats.retransmitted == before
