@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,8 +18,21 @@ PLAIN = {**{k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_
 async def begin(*options, env=None):
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stack.cli", *map(str, options), cwd=ROOT, stdout=pipe, stderr=pipe, env=env or PLAIN
+        sys.executable,
+        "-m",
+        "stack.cli",
+        *map(str, options),
+        cwd=ROOT,
+        stdout=pipe,
+        stderr=pipe,
+        env=env or PLAIN,
+        preexec_fn=hear_ctrl_c,
     )
+
+
+def hear_ctrl_c():
+    """Undo what a shell does to jobs in the background, which would be inherited: Ctrl-C is for those in front."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def webrtc(*options, env=None):

@@ -90,6 +90,12 @@ class Handle:
             raise RuntimeError(data["error"])
         return data, event.get("jsep")
 
+    async def up(self):
+        """Wait until Janus, too, finds that the connection is there: only then others can subscribe to it."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self._events.get())["janus"] != "webrtcup":
+                pass
+
     async def offer(self, pc, **body):
         """We offer and Janus answers."""
         await pc.setLocalDescription()

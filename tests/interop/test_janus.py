@@ -81,6 +81,7 @@ async def test_it_passes_media_on_in_a_video_room(server, mime):
         prefer(pc, mime)
         await publisher.offer(pc, request="publish")
         await connected(pc)
+        await publisher.up()
         async with RTCPeerConnection() as watching:
             subscriber = await server.attach("videoroom")
             streams = [{"feed": joined["id"]}]
