@@ -35,7 +35,11 @@ async ({rsa, offers}) => {
     window.heard = new Promise(done => {
         const adopt = channel => {
             channel.onmessage = event => done(event.data);
-            channel.onopen = () => channel.send("ping");
+            // Chromium announces a channel as open, and may lose what is sent at once: it is said until heard.
+            const greet = () => channel.readyState === "open" && channel.send("ping");
+            channel.onopen = greet;
+            const again = setInterval(greet, 50);
+            channel.onclose = () => clearInterval(again);
         };
         connection.ondatachannel = event => adopt(event.channel);
         if (offers) {
