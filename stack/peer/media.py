@@ -42,7 +42,7 @@ class Media:
         self._demultiplexer: rtp.Demultiplexer[Transceiver] = rtp.Demultiplexer()
         self.sending = Sending(configuration)
         self._remb = RembFeedback(configuration.bitrates)
-        self._path: object = None
+        self._path_changes = 0
         self._dropped: Counter[str] = Counter()
         self._feedback: rtp.TransportFeedbackGenerator | None = None
         self._transport_sequence = 0
@@ -197,11 +197,9 @@ class Media:
         """Move what senders and receivers want to send to the transport, as far as its turn has come."""
         if not self._transport.media.can_send:
             return
-        pair = self._transport.ice.selected_pair
-        if pair is not self._path:
-            if self._path is not None:
-                self.sending.path_changed(now)
-            self._path = pair
+        if self._transport.path_changes != self._path_changes:
+            self._path_changes = self._transport.path_changes
+            self.sending.path_changed(now)
         packets = self.sending.release(now)
         if packets:
             self._transport.media.send(packets)

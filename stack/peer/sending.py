@@ -42,7 +42,7 @@ class Sending:
         self.pacer = bwe.Pacer(max_queue_time=configuration.max_send_delay)
         self.estimator: bwe.Estimator | None = None
         self._senders: dict[int, tuple[Transceiver, rtp.Sender]] = {}
-        self._has_feedback = False  # whether the peer reports on single packets
+        self._reported = False  # whether the peer reports on single packets
         self._numbers = 0  # of packets if it does not
         self._keyframes: set[int] = set()
         self._shared = 0  # the target that was divided last
@@ -56,17 +56,21 @@ class Sending:
                 self._senders[transceiver.sender.ssrc] = transceiver, transceiver.sender
         for ssrc in before.keys() - self._senders.keys():
             self.pacer.remove_stream(ssrc, now)
-        if self._senders and self.estimator is None:
-            low, start, high = self._configuration.bitrates
-            self._has_feedback = any(_has_feedback(transceiver) for transceiver, _ in self._senders.values())
-            self.estimator = bwe.Estimator(
-                min_bitrate=low,
-                start_bitrate=start,
-                max_bitrate=high,
-                transport_feedback=self._has_feedback,
-            )
-            self.pacer.set_pacing_rate(self.estimator.pacing_rate, now)
+        reported = any(_is_reported(transceiver) for transceiver, _ in self._senders.values())
+        if self._senders and (self.estimator is None or reported != self._reported):
+            self._estimate(now, reported=reported)
         self._shared = 0
+
+    def _estimate(self, now: float, *, reported: bool) -> None:
+        """Begin to estimate, from reports on single packets or without; again when a negotiation has changed that."""
+        low, start, high = self._configuration.bitrates
+        if self.estimator is not None:
+            start = self.estimator.target_bitrate
+        self._reported = reported
+        self.estimator = bwe.Estimator(
+            min_bitrate=low, start_bitrate=start, max_bitrate=high, transport_feedback=reported
+        )
+        self.pacer.set_pacing_rate(self.estimator.pacing_rate, now)
 
     @property
     def target_bitrate(self) -> int | None:
@@ -108,10 +112,10 @@ class Sending:
         for ssrc, (transceiver, sender) in self._senders.items():
             apart = self._is_apart(transceiver)
             for packet in sender.packets_to_send(now):
-                if not apart:
+                if apart:
+                    out.append(sender.serialize(packet, now))
+                else:
                     pacer.send(_paced(packet, ssrc), now)
-                elif (data := self._leave(_paced(packet, ssrc), estimator, now)) is not None:
-                    out.append(data)
         while True:
             due = pacer.datagrams_to_send(now)
             out += [data for paced in due if (data := self._leave(paced, estimator, now)) is not None]
@@ -125,7 +129,7 @@ class Sending:
         It leaves at once: counted as what the target allows, it would leave nothing to video on a narrow path, and
         with nothing to report on the target would stay there.
         """
-        return self._has_feedback and transceiver.kind == "audio" and not _has_feedback(transceiver)
+        return self._reported and transceiver.kind == "audio" and not _is_reported(transceiver)
 
     def _leave(self, paced: bwe.PacedPacket, estimator: bwe.Estimator, now: float) -> bytes | None:
         """Give a packet its bytes; None if its sender has stopped since."""
@@ -136,7 +140,7 @@ class Sending:
         data = known[1].serialize(packet, now)
         number = packet.transport_sequence_number
         if number is None:
-            if self._has_feedback:
+            if self._reported:
                 return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
             number = self._numbers = (self._numbers + 1) & 0xFFFF
         estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
@@ -147,7 +151,7 @@ class Sending:
         if not size:
             return False
         for ssrc, (transceiver, sender) in self._senders.items():
-            if transceiver.kind != "video" or not _has_feedback(transceiver):
+            if transceiver.kind != "video" or not _is_reported(transceiver):
                 continue
             packets = sender.padding(min(size, MAX_PADDING_BYTES), now)
             for packet in packets:
@@ -234,7 +238,7 @@ def _paced(packet: rtp.Outgoing, ssrc: int) -> bwe.PacedPacket:
     )
 
 
-def _has_feedback(transceiver: Transceiver) -> bool:
+def _is_reported(transceiver: Transceiver) -> bool:
     """Whether the peer reports on each packet."""
     if not transceiver.codecs or rtp.TRANSPORT_CC not in transceiver.extensions:
         return False

@@ -205,3 +205,28 @@ def test_a_path_that_carries_the_largest_bitrate_is_not_probed_any_more():
     film.roll(5)
     assert film.call.a.media.sending.target_bitrate == 2_000_000
     assert film.video.sender.stats.padding_packets + film.video.sender.stats.retransmitted == before
+
+
+def test_video_that_joins_a_call_of_sound_is_estimated_from_reports_on_its_packets():
+    """The first negotiation agrees on no such reports, the second one does."""
+    call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
+    sound = call.a.add_track("audio")
+    assert call.connect()
+    for number in range(50):
+        call.a.send_frame(sound, bytes(160), number * 960, call.now)
+        call.link.run(seconds=0.02)
+    before = call.a.media.sending.estimator
+    video = call.a.add_track("video")
+    call.negotiate()
+    estimator = call.a.media.sending.estimator
+    assert estimator is not before
+    assert estimator.target_bitrate == before.target_bitrate
+    for number in range(150):
+        call.a.send_frame(sound, bytes(160), (50 + number) * 960, call.now)
+        size = estimator.target_bitrate // 8 // FPS
+        call.a.send_frame(
+            video, (DELTA if number else START) + bytes(size), number * 3000, call.now, keyframe=not number
+        )
+        call.link.run(seconds=1 / FPS)
+    assert estimator.dropped["unknown-packet"] == 0
+    assert estimator.target_bitrate > 2e6
