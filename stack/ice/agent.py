@@ -32,6 +32,7 @@ from .resolution import is_mdns_name
 
 _GENERATION: Final = (
     "_local_parameters",
+    "_partners",
     "_passwords",
     "_tie_breaker",
     "_remote_parameters",
@@ -182,6 +183,7 @@ class Agent(LocalSide):
             return
         now = self._clamp(now)
         self._remote_parameters = parameters
+        self._partners[self._local_parameters.ufrag] = parameters.ufrag
         self._nominations.negotiated = parameters.renomination and self._local_parameters.renomination
         lite = self._config.lite
         if lite != parameters.lite and self._controlling is lite:
@@ -296,6 +298,7 @@ class Agent(LocalSide):
             self._selected_before = self._selected
         old_ufrag = self._local_parameters.ufrag
         self._local_parameters = self._new_parameters(parameters)
+        self._partners = {ours: theirs for ours, theirs in self._partners.items() if ours == old_ufrag}
         self._passwords = {
             old_ufrag: self._passwords[old_ufrag],
             self._local_parameters.ufrag: short_term_key(self._local_parameters.pwd),

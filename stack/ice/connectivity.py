@@ -36,6 +36,12 @@ class Connectivity(Paths):
             return
         ufrag, _, remote_ufrag = (message.username or "").partition(":")
         key = self._passwords[ufrag]
+        if self._partners.get(ufrag, remote_ufrag) != remote_ufrag:
+            # Deviates: RFC 8445 section 7.3 looks at our fragment only. After a restart libwebrtc checks from its new
+            # ports with what it knows of us from before; answered, such a pair stays selected there with our old
+            # credentials, and every check of our new generation is refused. The peer asks again with the right ones.
+            self.dropped["other-generation"] += 1
+            return
         if message.unknown_comprehension_required:
             self._refuse(message, datagram, 420, "unknown-attributes", key)
             return
@@ -62,7 +68,7 @@ class Connectivity(Paths):
         early = requests.EarlyCheck(
             local, remote, message.priority or 0, message.use_candidate, remote_ufrag, nomination_of(message)
         )
-        if self._remote_parameters is not None and self._remote_parameters.ufrag == remote_ufrag:
+        if self._remote_parameters is not None:
             self._learn(early, now)
         elif (local, remote) in self._early or len(self._early) < MAX_EARLY_CHECKS:
             known = self._early.get((local, remote))

@@ -55,6 +55,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._local_parameters = self._new_parameters()
         self._passwords = {self._local_parameters.ufrag: short_term_key(self._local_parameters.pwd)}
         self._remote_parameters: Parameters | None = None
+        self._partners: dict[str, str] = {}  # username fragments: ours of a generation, and theirs of the same
         self._bases: dict[Address, Candidate] = {}
         self._relays: dict[Address, Address] = {}  # the socket of each relayed address
         self._local_candidates: dict[tuple[Address, Address, bool], Candidate] = {}  # see `_key`

@@ -1,5 +1,5 @@
 from stack.core import Address, Datagram
-from stack.ice import CandidateGathered, PairSelected, StateChanged
+from stack.ice import CandidateGathered, PairSelected, Parameters, StateChanged
 from stack.stun import Class, Message
 
 from .support import STUN_SERVER, A, B, Nat, Network, drain_events, introduce, request, two
@@ -67,7 +67,7 @@ def test_consent_goes_on_with_the_old_credentials_during_a_restart():
 
 def test_requests_with_the_old_credentials_are_answered_but_teach_nothing():
     a, b, network = connected()
-    old = request(a)
+    old = request(a, username=f"{a.local_parameters.ufrag}:{b.local_parameters.ufrag}")
     a.restart(network.now)
     a.set_remote_parameters(b.local_parameters, network.now)
     elsewhere = Address("10.0.0.77", 7)
@@ -76,6 +76,28 @@ def test_requests_with_the_old_credentials_are_answered_but_teach_nothing():
     assert answer.message_class is Class.SUCCESS
     assert a.remote_candidates == []
     assert not a.accepts(A, elsewhere)
+
+
+def test_requests_of_two_generations_at_once_are_not_answered():
+    """What libwebrtc sends from its new ports until it has our answer; it comes again with the right credentials."""
+    a, b, network = connected()
+    elsewhere, theirs = Address("10.0.0.77", 7), b.local_parameters
+    first, mixed = a.local_parameters.ufrag, request(a, username=f"{a.local_parameters.ufrag}:new")
+    a.receive_datagram(Datagram(mixed, elsewhere, A), network.now)
+    assert a.datagrams_to_send(network.now) == []
+    a.restart(network.now)
+    a.receive_datagram(Datagram(mixed, elsewhere, A), network.now)
+    assert a.datagrams_to_send(network.now) == []
+    assert a.dropped["other-generation"] == 2
+    early = request(a, username=f"{a.local_parameters.ufrag}:new")  # the new generation on both sides
+    a.receive_datagram(Datagram(early, elsewhere, A), network.now)
+    assert Message.parse(a.datagrams_to_send(network.now)[0].data).message_class is Class.SUCCESS
+    a.set_remote_parameters(Parameters("new", "p" * 22), network.now)
+    assert a.accepts(A, elsewhere)
+    back = request(a, username=f"{a.local_parameters.ufrag}:{theirs.ufrag}")
+    a.receive_datagram(Datagram(back, elsewhere, A), network.now)
+    assert a.dropped["other-generation"] == 3
+    assert a.local_parameters.ufrag != first
 
 
 def test_a_lost_path_during_a_restart_is_not_the_end():
