@@ -270,7 +270,7 @@ class Network:
         if relay_only != self._relay_only:
             if self.is_open:
                 raise NotSupportedError("iceTransportPolicy cannot change once gathering has begun")
-            self._machine.transport.path._relay_only = self._relay_only = relay_only  # noqa: SLF001  it has no setter
+            self._machine.transport.path.relay_only = self._relay_only = relay_only
         if self.is_open:
             self._unasked += [server for server in servers if server not in self._servers + self._unasked]
         self._servers, self._configuration = servers, configuration
@@ -282,8 +282,8 @@ class Network:
             yield
             return
         agent, path, now = self._machine.transport.ice, self._machine.transport.path, time.monotonic()
-        before, ended = agent.local_parameters, path._ended  # noqa: SLF001  it has no method to begin again
-        path._ended = False  # noqa: SLF001  the same
+        before, ended = agent.local_parameters, path.local_addresses_ended
+        path.expect_local_addresses()
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         self.agent = ice.Agent(controlling=controlling, random_bytes=random_bytes, config=configuration.ice)
         self.relays = Relays(random_bytes=random_bytes, timeout=configuration.ice.gathering_timeout)
         self._relay_only = configuration.ice_transport_policy == "relay"
-        self._ended = self._told = False
+        self._begun = self._ended = self._told = False
 
     @property
     def dropped(self) -> Counter[str]:
@@ -30,6 +30,26 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         total = Counter(self.agent.dropped)
         total.update({f"relay-{reason}": count for reason, count in self.relays.dropped.items()})
         return total
+
+    @property
+    def relay_only(self) -> bool:
+        """Whether nothing but relays is used (W3C's `iceTransportPolicy`).
+
+        Raises:
+            LocalError: On setting it, when there are local addresses already.
+        """
+        return self._relay_only
+
+    @relay_only.setter
+    def relay_only(self, value: bool) -> None:
+        if value != self._relay_only and self._begun:
+            raise LocalError("iceTransportPolicy cannot change once gathering has begun")
+        self._relay_only = value
+
+    @property
+    def local_addresses_ended(self) -> bool:
+        """Whether no more addresses and servers are to come."""
+        return self._ended
 
     # -- addresses ---------------------------------------------------------------------------------------------
 
@@ -46,6 +66,7 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
     ) -> None:
         """Use a bound socket; see `ice.Agent.add_local_address`. If only relays may be used, it just leads to them."""
         now = self._clamp(now)
+        self._begun = True
         if not self._relay_only:
             self.agent.add_local_address(
                 address,
@@ -103,6 +124,10 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         now = self._clamp(now)
         self.relays.remove_base(base, now)
         self._after_relays(now)
+
+    def expect_local_addresses(self) -> None:
+        """Say that more servers come: a restart that follows is to wait for `end_local_addresses` again."""
+        self._ended = False
 
     def end_local_addresses(self, now: float) -> None:
         """Say that no more addresses and servers come; the agent hears of it when the relays have settled."""

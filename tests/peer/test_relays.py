@@ -225,6 +225,30 @@ def test_with_relays_only_nothing_else_is_known_and_the_path_leads_through_one()
     assert far.transport.agent.selected_pair.remote == relay.address
 
 
+def test_relays_only_is_decided_before_the_first_address():
+    near = Transport("near", controlling=True)
+    near.relay_only = True
+    transport_link(near=near)
+    assert near.agent.local_candidates == []
+    near.relay_only = True
+    with pytest.raises(LocalError, match="gathering has begun"):
+        near.relay_only = False
+    assert near.relay_only
+
+
+def test_a_restart_waits_for_servers_that_are_announced():
+    near, _, link = transport_link()
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    assert near.local_addresses_ended
+    link.events[0].clear()
+    near.expect_local_addresses()
+    near.restart(ice.Parameters("next", "p" * 22), link.now)
+    link.run(seconds=20)
+    assert of(link.events[0], ice.GatheringCompleted) == []
+    near.end_local_addresses(link.now)
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+
+
 def test_gathering_ends_after_the_relays_have():
     _, _, link = transport_link()
     assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
