@@ -1,22 +1,29 @@
 """How a connection is configured (W3C WebRTC section 4.4.1): what it is made with, and what may change later."""
 
 import dataclasses
+import logging
 import os
 import secrets
 import time
 from functools import lru_cache
 from typing import Any, Final
 
-from .. import dtls
+from .. import dtls, ice, turn
 from ..peer import Configuration as MachineConfiguration
 from ..peer import InvalidAccessError, InvalidModificationError, PeerConnection
+from ..peer.relays import RelayLost
 from .descriptions import RTCConfiguration
 from .driver import Driver
 from .logs import EventLog, PacketLog, key_log_writer
 from .states import States
 
+logger = logging.getLogger(__name__)
+
 NTP_EPOCH: Final = 2_208_988_800
 """Seconds from 1900 to 1970."""
+
+NOT_REACHED: Final = 701
+"""W3C's errorCode of a server that gave no answer (W3C WebRTC section 4.8.3)."""
 
 CHANGEABLE: Final = frozenset({"iceServers", "iceTransportPolicy", "iceCandidatePoolSize"})
 """Members of the configuration that `setConfiguration` may change (W3C WebRTC section 4.4.1.6)."""
@@ -81,6 +88,27 @@ class Configured(States):
         """Return a copy of the configuration (W3C getConfiguration)."""
         ours = self._configuration
         return dataclasses.replace(ours, iceServers=list(ours.iceServers), certificates=list(ours.certificates))
+
+    # -- servers that fail -------------------------------------------------------------------------------------
+
+    def _on_unknown_name(self, url: str, reason: str) -> None:
+        self._fail_server(url, NOT_REACHED, reason)
+
+    def _on_stun_failed(self, event: ice.ServerFailed) -> None:
+        url = self._driver.network.stun_url(event.server)
+        if url is not None:  # a TURN server that fails is lost as a relay, and told of so
+            logger.info("STUN server %s asked from %s: %s", url, event.base, event.reason)
+            self._fail_server(url, event.code or NOT_REACHED, event.reason.replace("-", " "), event.base)
+
+    def _on_relay_lost(self, event: RelayLost) -> None:
+        if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
+            return
+        address, reason = event.server.address, str(event.error)
+        logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)
+        code = next((code for code, slug in turn.REASONS.items() if slug == event.error.reason), NOT_REACHED)
+        self._fail_server(f"turn:{address}", code, reason)
+
+    # -- changes -----------------------------------------------------------------------------------------------
 
     def setConfiguration(self, configuration: RTCConfiguration) -> None:
         """Change the servers, to be used from the next gathering on: the first one, or that of a restart of ICE.

@@ -319,8 +319,12 @@ class RTCIceCandidateError:
         url: Address of the server, or its URL if its name is not known.
         errorCode: STUN error code, 701 if it was not reached.
         errorText: What it means.
+        address: Ours, from which the server was asked; None if it was not.
+        port: Of the same.
     """
 
     url: str
     errorCode: int
     errorText: str
+    address: str | None = None
+    port: int | None = None

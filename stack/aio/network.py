@@ -136,6 +136,7 @@ class Network:
         self._locals: dict[str, _Local] = {}
         self._streams: StreamSockets | None = None
         self._turn_streams: dict[Address, tuple[Server, TurnServer, str]] = {}
+        self._stun_urls: dict[Address, str] = {}
         self._turn_addresses: list[tuple[Server, Address]] = []
         self._reconnects: dict[tuple[str, Address], int] = {}
         self._timers: set[asyncio.TimerHandle] = set()
@@ -317,11 +318,16 @@ class Network:
                 logger.info("%s at %s is left out: %s", server.url, address, error)
         self._flush()
 
+    def stun_url(self, address: Address) -> str | None:
+        """Return the URL of a STUN server at this address; None if there is none, or it is a TURN server."""
+        return self._stun_urls.get(address)
+
     def _use(self, server: Server, address: Address) -> None:
         now = time.monotonic()
         if not server.relay:
             if server.protocol == "udp":
                 self._machine.add_stun_server(address, now)
+                self._stun_urls[address] = server.url
             else:  # Not implemented: a server-reflexive candidate over TCP is of use with simultaneous open only.
                 logger.info("%s: STUN over TLS finds no candidate", server.url)
         elif server.protocol == "udp":

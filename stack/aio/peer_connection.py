@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .. import datachannel, ice, turn
+from .. import datachannel, ice
 from ..peer import Codec, Encoding, InvalidAccessError, InvalidStateError, NotSupportedError, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
 from ..peer.relays import RelayLost, RelayMoved
@@ -48,9 +48,6 @@ STATE_CHANGES: Final = frozenset(
 )
 """After these a transport may be in another state too."""
 
-NOT_REACHED: Final = 701
-"""W3C's errorCode of a server that gave no answer (W3C WebRTC section 4.8.3)."""
-
 
 class RTCPeerConnection(Configured):
     """A connection to a peer.
@@ -77,7 +74,7 @@ class RTCPeerConnection(Configured):
         self._driver = Driver(
             self._machine, self._configuration, self._report, self._check_thresholds, self._report_error
         )
-        self._driver.network.on_unknown_name = lambda url, why: self._fail_server(url, NOT_REACHED, why)
+        self._driver.network.on_unknown_name = self._on_unknown_name
         self._channels: dict[int, RTCDataChannel] = {}
         self._draining: set[RTCDataChannel] = set()
         self._transceivers: dict[int, RTCRtpTransceiver] = {}
@@ -105,6 +102,7 @@ class RTCPeerConnection(Configured):
             ice.ResolutionRequested: lambda event: self._driver.network.resolve(event.name),
             RelayMoved: lambda event: self._driver.network.relay_moved(event.server, event.domain),
             RelayLost: self._on_relay_lost,
+            ice.ServerFailed: self._on_stun_failed,
             ice.RestartNeeded: lambda event: self.dispatch("icerestartneeded", event.reason),
         }
         self.error: str | None = None
@@ -461,14 +459,6 @@ class RTCPeerConnection(Configured):
     def _on_negotiation_needed(self, _event: events.NegotiationNeeded) -> None:
         if self._machine.needs_negotiation:  # it may have come about meanwhile, or not be possible now
             self.dispatch("negotiationneeded")
-
-    def _on_relay_lost(self, event: RelayLost) -> None:
-        if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
-            return
-        address, reason = event.server.address, str(event.error)
-        logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)
-        code = next((code for code, slug in turn.REASONS.items() if slug == event.error.reason), NOT_REACHED)
-        self._fail_server(f"turn:{address}", code, reason)
 
     def _on_connection_state(self, event: events.ConnectionStateChanged) -> None:
         self._connection_state = event.state

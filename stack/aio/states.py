@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from ..core import Address
 from ..peer import InvalidStateError, OperationError, PeerConnection, events
 from ..peer.signaling import Description
 from .descriptions import RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
@@ -140,8 +141,9 @@ class States(EventTarget):
         candidate = RTCIceCandidate(found.serialize(), event.mid, event.mline_index, found.ufrag)
         self._later(lambda: self.dispatch("icecandidate", candidate))
 
-    def _fail_server(self, url: str, code: int, reason: str) -> None:
-        self.dispatch("icecandidateerror", RTCIceCandidateError(url, code, reason))
+    def _fail_server(self, url: str, code: int, reason: str, base: Address | None = None) -> None:
+        address, port = base[:2] if base is not None else (None, None)
+        self.dispatch("icecandidateerror", RTCIceCandidateError(url, code, reason, address, port))
 
     def _hold(self) -> None:
         """Keep what gathering finds until this turn of the loop is over.

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from ..aio import AddressPolicy, RTCConfiguration, RTCIceServer
+from ..aio.configured import NOT_REACHED
 from ..aio.network import parse_servers
-from ..aio.peer_connection import NOT_REACHED
 from ..core import LocalError, ParseError
 from ..ice import CandidateStatistics, Statistics, explain, hints, statistics_from_json, statistics_to_json
 from .common import CANNOT, NO_ANSWER, CommandError, Output, run

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..aio import RTCConfiguration, RTCIceCandidate, RTCIceCandidateError, RTCPeerConnection
+from ..aio.configured import NOT_REACHED
 from ..aio.network import DNS_TIMEOUT, MAX_SERVER_ADDRESSES, Server, parse_servers
-from ..aio.peer_connection import NOT_REACHED
 from ..core import Address
 from ..stun import Client, Failed, Responded, Unreachable
 from .common import CommandError

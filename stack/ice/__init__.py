@@ -28,6 +28,7 @@ from .events import (
     ResolutionRequested,
     RestartNeeded,
     RoleChanged,
+    ServerFailed,
     State,
     StateChanged,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "ResolutionRequested",
     "RestartNeeded",
     "RoleChanged",
+    "ServerFailed",
     "State",
     "StateChanged",
     "Statistics",

@@ -9,7 +9,7 @@ from .candidate import Candidate, ip_of, is_unicast, pair_priority, reflexive_ca
 from .checklist import Pair, PairState
 from .checks import Check
 from .config import MAX_LOCAL_CANDIDATES
-from .events import CandidateGathered, GatheringCompleted
+from .events import CandidateGathered, GatheringCompleted, ServerFailed
 from .gathering import Query
 from .nomination import nomination_of
 from .pairing import KEEPALIVE, KEEPALIVE_INTERVAL, PACE
@@ -205,9 +205,11 @@ class Connectivity(Paths):
     def _on_transaction_timer(self, transaction_id: bytes, now: float) -> None:
         check, again = self._checks.expire(transaction_id, now)
         if check is None:
-            query = self._gatherer.expire(transaction_id, now)
-            if query is not None:
-                self._emit(query)
+            query, again = self._gatherer.expire(transaction_id, now)
+            if query is not None and again:
+                self._emit(query.datagram())
+            elif query is not None:
+                self._events.append(ServerFailed(query.server, query.base.address, 0, "no-answer"))
         elif again:
             self._emit(check.datagram())
         elif not check.cancelled and not check.once:
@@ -316,15 +318,17 @@ class Connectivity(Paths):
         if (datagram.remote, datagram.local) != (query.server, query.base.address):
             self.dropped["asymmetric-response"] += 1
             return
-        mapped = message.xor_mapped_address
+        mapped, reason = message.xor_mapped_address, ""
         if message.message_class is Class.ERROR or message.unknown_comprehension_required:
-            self.dropped["error-response"] += 1
-            mapped = None
+            reason = "error-response"
         elif mapped is None or (ip := ip_of(mapped.host)) is None or not is_unicast(ip) or not mapped.port:
-            self.dropped["missing-mapped-address"] += 1
-            mapped = None
-        self._gatherer.finish(message.transaction_id, mapped)
-        if mapped is not None:
+            reason = "missing-mapped-address"
+        self._gatherer.finish(message.transaction_id, None if reason else mapped)
+        if reason:
+            self.dropped[reason] += 1
+            code = message.error_code[0] if message.error_code else 0
+            self._events.append(ServerFailed(query.server, query.base.address, code, reason))
+        elif mapped is not None:
             self._add_server_reflexive(query, mapped, now)
 
     def _add_server_reflexive(self, query: Query, mapped: Address, now: float) -> None:

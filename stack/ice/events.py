@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..core import Address
 from .candidate import Candidate
 from .checklist import Pair
 
@@ -39,6 +40,23 @@ class ResolutionRequested:
     """The address of an mDNS name is wanted; answer with `Agent.name_resolved`."""
 
     name: str
+
+
+@dataclass(slots=True)
+class ServerFailed:
+    """A STUN server gave no server-reflexive candidate for a socket (W3C WebRTC section 4.8.2).
+
+    Args:
+        server: Its address.
+        base: The socket's.
+        code: STUN error code; 0 if it did not answer, or not with an address.
+        reason: What went wrong: `no-answer`, `error-response` or `missing-mapped-address`.
+    """
+
+    server: Address
+    base: Address
+    code: int
+    reason: str
 
 
 @dataclass(slots=True)
@@ -91,6 +109,7 @@ Event: TypeAlias = (
     | CandidateRemoved
     | GatheringCompleted
     | ResolutionRequested
+    | ServerFailed
     | PairValidated
     | PairSelected
     | RoleChanged

@@ -110,16 +110,17 @@ class Gatherer:
         self._timers.set(transaction_id, schedule.deadline)
         return query.datagram()
 
-    def expire(self, transaction_id: bytes, now: float) -> Datagram | None:
-        """Handle the deadline of a query: return the retransmission, or None if it is over."""
+    def expire(self, transaction_id: bytes, now: float) -> tuple[Query | None, bool]:
+        """Handle the deadline of a query: return it, and whether it is sent again."""
         query = self._queries.get(transaction_id)
         if query is None:
-            return None
-        if query.schedule.expire(now):
+            return None, False
+        again = query.schedule.expire(now)
+        if again:
             self._timers.set(transaction_id, query.schedule.deadline)
-            return query.datagram()
-        del self._queries[transaction_id]
-        return None
+        else:
+            del self._queries[transaction_id]
+        return query, again
 
     def get(self, transaction_id: bytes) -> Query | None:
         """Return the query of a response."""

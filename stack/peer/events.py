@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..core import PeerError
 from ..datachannel import ChannelAnnounced, ChannelClosed, ChannelClosing, ChannelOpened, MessageReceived
-from ..ice import ResolutionRequested, RestartNeeded
+from ..ice import ResolutionRequested, RestartNeeded, ServerFailed
 from .relays import RelayLost, RelayMoved
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ Event: TypeAlias = (
     | RelayMoved
     | ResolutionRequested
     | RestartNeeded
+    | ServerFailed
     | ChannelAnnounced
     | ChannelOpened
     | ChannelClosing

@@ -62,7 +62,9 @@ ChannelEvent: TypeAlias = (
     | datachannel.ChannelClosed
     | datachannel.MessageReceived
 )
-PathEvent: TypeAlias = ice.CandidateRemoved | ice.ResolutionRequested | ice.RestartNeeded | RelayLost | RelayMoved
+PathEvent: TypeAlias = (
+    ice.CandidateRemoved | ice.ResolutionRequested | ice.RestartNeeded | ice.ServerFailed | RelayLost | RelayMoved
+)
 Event: TypeAlias = (
     CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent | PathEvent
 )
@@ -379,7 +381,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 case ice.RestartNeeded():
                     self._outage = True
                     self._events.append(event)
-                case ice.CandidateRemoved() | ice.ResolutionRequested() | RelayLost() | RelayMoved():
+                case (
+                    ice.CandidateRemoved() | ice.ResolutionRequested() | ice.ServerFailed() | RelayLost() | RelayMoved()
+                ):
                     self._events.append(event)
                 case ice.PairSelected(pair):
                     self._path_selected(pair, now)

@@ -4,6 +4,7 @@ Sections are those of https://www.w3.org/TR/webrtc/ of 2024.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import threading
@@ -26,6 +27,7 @@ from stack import (
     RTCPeerConnection,
     RTCSessionDescription,
     SdpSyntaxError,
+    stun,
 )
 from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.udp import UdpSocket
@@ -58,6 +60,30 @@ class Camera(EncodedVideoTrack):
     async def recv(self):
         await asyncio.sleep(0.02)
         return EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(100), 0, keyframe=True)
+
+
+def of_servers(*urls):
+    return RTCConfiguration(iceServers=[RTCIceServer(url) for url in urls])
+
+
+@contextlib.asynccontextmanager
+async def server_that_answers(code):
+    """A STUN server on an address of this machine that refuses every request; its URL."""
+    host = next(entry.host for entry in local_addresses(AddressPolicy()) if ":" not in entry.host)
+
+    class Protocol(asyncio.DatagramProtocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def datagram_received(self, data, address):
+            answer = stun.error_response(stun.Message.parse(data), code)
+            self.transport.sendto(answer.serialize(), address)
+
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Protocol, local_addr=(host, 0))
+    try:
+        yield f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
+    finally:
+        transport.close()
 
 
 @pytest.fixture
@@ -424,6 +450,20 @@ class TestCandidates:
             assert (failure.url, failure.errorCode) == ("stun:no-such-host.invalid:3478", 701)
             assert failure.errorText
             assert pc.iceGatheringState == "complete"
+
+    async def test_a_stun_server_that_refuses(self):
+        """Section 4.8.3: with the code that it answered, and from where it was asked."""
+        async with server_that_answers(400) as url, RTCPeerConnection(of_servers(url)) as pc:
+            failures = []
+            pc.on("icecandidateerror", failures.append)
+            pc.createDataChannel("x")
+            await pc.setLocalDescription()
+            hosts = {candidate.host for candidate in pc.iceReport().local_candidates if ":" not in candidate.host}
+            assert {(failure.url, failure.errorCode, failure.address) for failure in failures} == {
+                (url, 400, host) for host in hosts
+            }
+            assert failures[0].errorText == "error response"
+            assert failures[0].port
 
     async def test_one_of_the_generation_before_a_restart_is_no_error(self, pair):
         a, b = pair

@@ -1,7 +1,7 @@
 import pytest
 
 from stack.core import Address, Datagram
-from stack.ice import CandidateGathered, GatheringCompleted
+from stack.ice import CandidateGathered, GatheringCompleted, ServerFailed
 from stack.stun import BINDING, Class, Message
 
 from .support import STUN_SERVER, A, B, Nat, Network, agent, drain_events, two
@@ -54,7 +54,11 @@ def test_without_a_nat_it_is_redundant():
 )
 def test_answers_that_teach_nothing(attributes, reason):
     machine, query = gathering()
-    assert [type(e) for e in answered(machine, query, **attributes)] == [GatheringCompleted]
+    code = attributes["error_code"][0] if "error_code" in attributes else 0
+    assert answered(machine, query, **attributes) == [
+        ServerFailed(STUN_SERVER, A, code, reason),
+        GatheringCompleted(),
+    ]
     assert machine.dropped == {reason: 1}
     assert len(machine.local_candidates) == 1
 
@@ -76,7 +80,7 @@ def test_a_dead_server_is_asked_again_and_given_up():
         events = drain_events(machine)
     assert times == [0, 0.5, 1.5, 3.5]
     assert now == 5.0
-    assert events == [GatheringCompleted()]
+    assert events == [ServerFailed(STUN_SERVER, A, 0, "no-answer"), GatheringCompleted()]
 
 
 def test_every_address_asks_every_server_of_its_family_paced():
