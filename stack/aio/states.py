@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from ..media.events import EventTarget
 from ..peer import InvalidStateError, OperationError, PeerConnection, events
 from ..peer.signaling import Description
 from .descriptions import RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
-from .events import EventTarget
 
 
 class States(EventTarget):
