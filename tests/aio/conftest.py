@@ -1,0 +1,28 @@
+"""Fixtures that the tests of connections share."""
+
+import asyncio
+import gc
+
+import pytest
+
+from .support import Side
+
+
+@pytest.fixture
+async def make_side():
+    """Makes sides, and sees that closing them leaves nothing behind."""
+    loop = asyncio.get_running_loop()
+    made = []
+
+    def make(**options):
+        side = Side(**options)
+        made.append(side)
+        return side
+
+    yield make
+    for side in made:
+        side.sockets.close()
+        side.sockets.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not [handle for handle in loop._scheduled if not handle.cancelled() and "Connection" in repr(handle)]
+    gc.collect()  # a socket that is not closed warns now, and warnings are errors
