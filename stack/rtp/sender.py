@@ -129,7 +129,6 @@ class Sender(SenderControl):
         self._queue: deque[_Frame] = deque()
         self._queued_packets = self._frames = 0
         self._last_timestamp = 0  # of the last packet that left
-        self._bye_due = False
         self._red_payload_type = red_payload_type
         self._red = RedEncoder(red_distance) if red_payload_type is not None and not self._is_video else None
         self._fec = (
