@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..core import LocalError, ParseError
 from .nal import START_CODE, NalFormat, nal_unit_offsets, split_nal_units
 
-NAL_SLICE, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD = 1, 5, 6, 7, 8, 9
+NAL_SLICE, NAL_IDR, NAL_SPS, NAL_PPS, NAL_AUD = 1, 5, 7, 8, 9
 STAP_A, FU_A = 24, 28
 
 MAX_PARAMETER_SETS = 16  # encoders have one of each, a few after changes of resolution
