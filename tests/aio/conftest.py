@@ -1,11 +1,20 @@
-"""Fixtures that the tests of connections share."""
+"""Fixtures that the tests of connections and of peer connections share."""
 
 import asyncio
 import gc
 
 import pytest
 
+from stack import RTCPeerConnection
+
 from .support import Side
+
+
+@pytest.fixture
+async def pair():
+    """Two peer connections that do not know of each other yet."""
+    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
+        yield a, b
 
 
 @pytest.fixture

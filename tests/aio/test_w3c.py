@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from stack import (
-    EncodedFrame,
-    EncodedVideoTrack,
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
@@ -29,6 +27,9 @@ from stack import (
 )
 from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.udp import UdpSocket
+from tests.support.waiting import until
+
+from .support import Camera, negotiate
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -40,30 +41,6 @@ ATTRIBUTES = {
 }
 EVENTS = (*ATTRIBUTES, "negotiationneeded", "icecandidate", "track", "datachannel")
 UNKNOWN = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host"
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-        await asyncio.sleep(0.001)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-class Camera(EncodedVideoTrack):
-    async def recv(self):
-        await asyncio.sleep(0.02)
-        return EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(100), 0, keyframe=True)
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
 
 
 def record(pc):

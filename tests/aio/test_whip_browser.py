@@ -8,7 +8,8 @@ import pytest
 
 from stack.aio.whip import WhepClient, WhipClient
 from stack.media import TestPatternTrack
-from tests.support.whip_endpoint import endpoint, until
+from tests.support.waiting import until
+from tests.support.whip_endpoint import endpoint
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop, pytest.mark.timeout(90)]
 
