@@ -169,7 +169,7 @@ async def test_closing_leaves_no_socket_task_thread_or_timer(pair):
     assert threading.active_count() <= threads
     for pc in pair:
         assert pc.connectionState == pc.signalingState == "closed"
-        assert pc._driver._timer is None
+        assert not pc._driver._timer.armed
         assert all(sock._closed for sock in pc._driver.network.sockets.values())
     assert not network_monitor._groups.get(asyncio.get_running_loop())  # with the last connection
 
