@@ -25,6 +25,7 @@ from stack.rtp import (
     flexfec,
     h264,
     is_rtcp,
+    nal,
     red,
     rtcp,
     vp8,
@@ -85,27 +86,26 @@ def check_h264(data):
     """Payloads make an access unit or raise ParseError; an access unit goes there and back, or is refused."""
     payloads = list(datagrams_in(data))
     for payload in payloads:
-        h264.is_keyframe_payload(payload)
-        h264.H264.begins_keyframe(payload)
+        h264.begins_keyframe(payload)
     try:
         frame = h264.depacketize(payloads)
     except ParseError:
         frame = data
     h264.is_keyframe(frame)
-    units = h264.split_nal_units(frame)
+    units = nal.split_nal_units(frame)
     try:
         again = h264.depacketize(h264.packetize(frame, 50))
     except LocalError:
         require(not units or any(not 1 <= unit[0] & 0x1F <= 23 for unit in units), "refused without a reason")
         return
-    require(h264.split_nal_units(again) == units, "round trip")
+    require(nal.split_nal_units(again) == units, "round trip")
 
 
 def check_vp8(data):
     """Payloads make a frame or raise ParseError; any frame but the empty one goes there and back."""
     with contextlib.suppress(ParseError):
         vp8.depacketize(list(datagrams_in(data)))
-    vp8.is_keyframe_payload(data)
+    vp8.begins_keyframe(data)
     if data:
         require(vp8.depacketize(vp8.packetize(data, 20, 7)) == data, "round trip")
 
@@ -153,7 +153,7 @@ def check_format(format_):
             return
         again = format_.depacketize(sent)
         if format_.mime == "video/h265":
-            require(h264.split_nal_units(again) == h264.split_nal_units(frame), "round trip")
+            require(nal.split_nal_units(again) == nal.split_nal_units(frame), "round trip")
         else:
             # AV1 leaves out what need not be sent: then it is the second trip that changes nothing.
             frame = again if format_.mime == "video/av1" else frame

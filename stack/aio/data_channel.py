@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core import PeerError
 from ..datachannel import Channel
+from ..media.events import EventTarget
 from ..peer import InvalidStateError, NotSupportedError, OperationError
-from .events import EventTarget
 
 if TYPE_CHECKING:
     from .peer_connection import RTCPeerConnection

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..core import Datagram
 from ..peer import Event, PeerConnection
 from .descriptions import RTCConfiguration
+from .machine_timer import MachineTimer
 from .network import Network
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,7 @@ class Driver:
         self.network = Network(
             machine, configuration, on_batch=self._on_batch, flush=self.schedule_flush, spawn=self.spawn
         )
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer = MachineTimer(machine.next_timer, self.now, self._on_due)
         self._scheduled = False
         self._flushing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,12 +76,7 @@ class Driver:
         self._machine.receive_batch(batch, self.now())
         self.flush()
 
-    def _on_timer(self) -> None:
-        self._timer, now = None, self.now()
-        due = self._machine.next_timer()
-        if due is None or due > now:  # put off since: under load nearly always, and packets wait meanwhile
-            self._arm()
-            return
+    def _on_due(self, now: float) -> None:
         self._machine.handle_timer(now)
         self.flush()
 
@@ -118,7 +113,7 @@ class Driver:
             self._flushing = False
         if busy:
             self.schedule_flush()
-        self._arm()
+        self._timer.arm()
 
     def _report_events(self) -> bool:
         """Report all events; return whether there were any."""
@@ -128,18 +123,6 @@ class Driver:
             self._report(event)
         return busy
 
-    def _arm(self) -> None:
-        """Keep one timer handle; move it only when the deadline comes nearer (a late one just finds nothing due)."""
-        due = self._machine.next_timer()
-        if due is None or self.closed:
-            return
-        if self._timer is not None:
-            if self._timer_at <= due:
-                return
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - self.now()), self._on_timer)
-
     # -- the end -----------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -148,9 +131,7 @@ class Driver:
         self._flushing = False  # a handler of the flush that is running may be the one who closes
         self.flush()
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.close()
         self.network.close()
         current = asyncio.current_task()
         ending = [task for task in self._tasks if task is not current]

@@ -1,7 +1,7 @@
 """RTCRtpTransceiver, RTCRtpSender and RTCRtpReceiver."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,6 @@ from ..peer import (
 )
 from ..peer.codecs import HEADER_EXTENSIONS
 from ..peer.transceiver import DIRECTIONS
-from .events import DONE, Done
 from .stats import RTCStatsReport, select
 from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
 from .transports import RTCDtlsTransport
@@ -29,6 +28,16 @@ if TYPE_CHECKING:
 
 DEFAULT_VIDEO_BITRATE: Final = 1_500_000
 """bit/s for pictures that we encode, until the path says otherwise: 720p at rest, 360p in motion."""
+
+
+class Done:
+    """What may be awaited though it is done: W3C has a promise there, and nothing takes time here."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_DONE: Final = Done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,7 @@ class RTCRtpSender:
         """
         self._check_open()
         self.replace(track)
-        return DONE
+        return _DONE
 
     def _check_open(self) -> None:
         if self._connection.signalingState == "closed" or self._transceiver.stopping:
@@ -386,7 +395,7 @@ class RTCRtpTransceiver:
         self._connection.stop_transceiver(self.machine)
         self.sender.halt()
         self.receiver.track.stop()
-        return DONE
+        return _DONE
 
     def setCodecPreferences(self, codecs: list[RTCRtpCodecCapability]) -> None:
         """Choose which codecs to negotiate, best first; from `RTCRtpSender.getCapabilities`. None of them for all.

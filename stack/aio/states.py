@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from ..core import Address
+from ..media.events import EventTarget
 from ..peer import InvalidStateError, OperationError, PeerConnection, events
 from ..peer.signaling import Description
 from .descriptions import RTCIceCandidate, RTCIceCandidateError, RTCSessionDescription
-from .events import EventTarget
 
 
 class States(EventTarget):

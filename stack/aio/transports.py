@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import sctp
+from ..media.events import EventTarget
 from ..peer.candidates import to_sdp
 from .descriptions import RTCIceCandidate
-from .events import EventTarget
 
 if TYPE_CHECKING:
     from .. import ice

@@ -26,6 +26,7 @@ from ..turn import (
     ServerConfiguration,
     ServerEvent,
 )
+from .machine_timer import MachineTimer
 from .turn_streams import ClientStream, PeerStream, address_of, relay_socket
 from .udp import UdpSocket
 
@@ -134,8 +135,7 @@ class TurnServer:
         self._peers: dict[int, PeerStream] = {}
         self._tasks: set[asyncio.Future[None]] = set()
         self._dropped: Counter[str] = Counter()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer = MachineTimer(self._server.next_timer, self.now, self._on_due)
         self._sweeper: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
         self._flushing = self._again = self._closed = False
@@ -206,9 +206,8 @@ class TurnServer:
         self._server.receive_batch(batch, self.now())
         self._flush()
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._server.handle_timer(self.now())
+    def _on_due(self, now: float) -> None:
+        self._server.handle_timer(now)
         self._flush()
 
     def _flush(self) -> None:
@@ -229,7 +228,7 @@ class TurnServer:
             self._flushing = False
         if self._again:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._arm()
+        self._timer.arm()
 
     def _transmit(self, datagrams: list[Datagram]) -> None:
         start, end = 0, len(datagrams)
@@ -269,18 +268,6 @@ class TurnServer:
             if self._report is not None:
                 self._report(event)
         return busy
-
-    def _arm(self) -> None:
-        """Keep one timer handle; move it only when the deadline comes nearer (a late one just finds nothing due)."""
-        due = self._server.next_timer()
-        if due is None or self._closed:
-            return
-        if self._timer is not None:
-            if self._timer_at <= due:
-                return
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - self.now()), self._on_timer)
 
     # -- relayed addresses -------------------------------------------------------------------------------------
 
@@ -461,9 +448,9 @@ class TurnServer:
         self._server.close(self.now())
         self._dispatch()
         self._closed = True
-        for handle in (self._timer, self._sweeper):
-            if handle is not None:
-                handle.cancel()
+        self._timer.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         for sock in self._udp.values():
             sock.close()
         for task in list(self._tasks):

@@ -512,10 +512,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         if isinstance(event, TargetBitrateChanged) and events and isinstance(events[-1], TargetBitrateChanged):
             events[-1] = event
             return
-        if len(events) >= MAX_PENDING_EVENTS:
-            events.popleft()
-            self._dropped["events-full"] += 1
-        events.append(event)
+        self._emit_bounded(event, MAX_PENDING_EVENTS, "events-full")
 
 
 def _check_bounds(min_bitrate: float, start_bitrate: float, max_bitrate: float) -> None:

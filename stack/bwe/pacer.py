@@ -449,12 +449,8 @@ class Pacer(Machine[PacedPacket, PacedPacket, PacerEvent]):
         self._emit(Closed())
 
     def _emit(self, event: PacerEvent) -> None:
-        if event in self._events:
-            return
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self._dropped["events-full"] += 1
-        self._events.append(event)
+        if event not in self._events:
+            self._emit_bounded(event, MAX_PENDING_EVENTS, "events-full")
 
 
 def _keyframe_at_head(packets: deque[PacedPacket]) -> int:

@@ -136,10 +136,7 @@ class RemoteEstimator(Machine[Never, Never, RemoteEstimatorEvent]):
     def _say(self, now: float) -> None:
         self._said = self._rate.bitrate
         self._timers.set("estimate", now + self._interval)
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self._dropped["events-full"] += 1
-        self._events.append(BitrateEstimated(self.bitrate, self.ssrcs))
+        self._emit_bounded(BitrateEstimated(self.bitrate, self.ssrcs), MAX_PENDING_EVENTS, "events-full")
 
     def datagrams_to_send(self, now: float) -> list[Never]:
         """Nothing: a REMB is the RTP receiver's to send."""

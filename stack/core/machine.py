@@ -103,6 +103,13 @@ class Machine(ABC, Generic[In, Out, Event]):
             self._now = now
         return self._now
 
+    def _emit_bounded(self, event: Event, limit: int, reason: str = "event-queue-full") -> None:
+        """Report an event; if `limit` of them wait already, which nobody takes, the oldest goes and is counted."""
+        if len(self._events) >= limit:
+            self._events.popleft()
+            self._dropped[reason] += 1
+        self._events.append(event)
+
     @abstractmethod
     def receive_datagram(self, datagram: In, now: float) -> None:
         """Take one datagram from the network. Never raises; what is unusable is counted in `dropped`."""

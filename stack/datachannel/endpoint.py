@@ -216,7 +216,8 @@ class Endpoint(Machine[Message, Message, Event]):
         """
         if self._closing or self._closed:
             raise LocalError("the endpoint is closed")
-        serialize(Open(label, protocol, ordered, max_retransmits, max_packet_life_time, priority))
+        request = Open(label, protocol, ordered, max_retransmits, max_packet_life_time, priority)
+        serialize(request)
         if len(self._channels) + len(self._without_id) >= self._max_channels:
             raise LocalError(f"there are {self._max_channels} channels already")
         if negotiated:
@@ -226,16 +227,7 @@ class Endpoint(Machine[Message, Message, Event]):
             if id is None and self._is_dtls_client is not None:
                 raise LocalError("no stream id is left")
         self._clamp(now)
-        channel = Channel(
-            label,
-            protocol,
-            ordered=ordered,
-            max_retransmits=max_retransmits,
-            max_packet_life_time=max_packet_life_time,
-            negotiated=negotiated,
-            id=id,
-            priority=priority,
-        )
+        channel = _channel_of(request, id, negotiated=negotiated)
         if id is None:
             self._without_id.append(channel)
             return channel
@@ -457,16 +449,7 @@ class Endpoint(Machine[Message, Message, Event]):
             self._accept(stream_id, message)
 
     def _accept(self, stream_id: int, message: Open) -> None:
-        channel = self._channels[stream_id] = Channel(
-            message.label,
-            message.protocol,
-            ordered=message.ordered,
-            max_retransmits=message.max_retransmits,
-            max_packet_life_time=message.max_packet_life_time,
-            negotiated=False,
-            id=stream_id,
-            priority=message.priority,
-        )
+        channel = self._channels[stream_id] = _channel_of(message, stream_id, negotiated=False)
         channel.state = "open"
         self._outbox.append(Message(stream_id, DCEP, serialize(Ack()), priority=message.priority))
         self._events.append(ChannelAnnounced(channel))
@@ -523,3 +506,16 @@ def _encode(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise LocalError("the string holds a lone surrogate and has no UTF-8 form") from None
+
+
+def _channel_of(request: Open, channel_id: int | None, *, negotiated: bool) -> Channel:
+    return Channel(
+        request.label,
+        request.protocol,
+        ordered=request.ordered,
+        max_retransmits=request.max_retransmits,
+        max_packet_life_time=request.max_packet_life_time,
+        negotiated=negotiated,
+        id=channel_id,
+        priority=request.priority,
+    )

@@ -59,11 +59,6 @@ class Gatherer:
         """Whether every query was answered or given up."""
         return not self._pending and not self._queries
 
-    @property
-    def has_mappings(self) -> bool:
-        """Whether there is a NAT binding to keep alive."""
-        return bool(self._mapped)
-
     def add_base(self, base: Candidate) -> None:
         """Ask all servers from this host candidate too."""
         self._bases.append(base)

@@ -1,4 +1,4 @@
-"""What a track tells of itself, as events with handlers."""
+"""Event emitters that lose nothing: an exception in a handler reaches the loop's exception handler."""
 
 import asyncio
 from typing import Any

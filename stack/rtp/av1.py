@@ -75,10 +75,10 @@ def _kind(obu: bytes) -> int:
     return obu[0] >> 3 & 15
 
 
-def is_keyframe(temporal_unit: bytes) -> bool:
+def is_keyframe(frame: bytes) -> bool:
     """Tell whether a temporal unit has a sequence header and begins with a key frame."""
     try:
-        obus = split_obus(temporal_unit)
+        obus = split_obus(frame)
     except ParseError:
         return False
     sequence = False
@@ -92,12 +92,13 @@ def is_keyframe(temporal_unit: bytes) -> bool:
     return False
 
 
-def packetize(temporal_unit: bytes, max_payload: int) -> list[bytes]:
+def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:  # noqa: ARG001  other formats need it
     """Split a temporal unit into RTP payloads; the last one takes the marker.
 
     Args:
-        temporal_unit: OBUs in the low-overhead bitstream format.
+        frame: OBUs in the low-overhead bitstream format.
         max_payload: Bytes per payload, at least 16.
+        frame_number: Does not matter here.
 
     Raises:
         LocalError: If it is not a temporal unit, has nothing to send, or payloads are too small.
@@ -105,12 +106,12 @@ def packetize(temporal_unit: bytes, max_payload: int) -> list[bytes]:
     if max_payload < 16:
         raise LocalError(f"{max_payload} bytes cannot hold a fragment")
     try:
-        obus = [obu for obu in split_obus(temporal_unit) if _kind(obu) not in _NOT_SENT]
+        obus = [obu for obu in split_obus(frame) if _kind(obu) not in _NOT_SENT]
     except ParseError as error:
         raise LocalError(f"not a temporal unit: {error}") from error
     if not obus:
         raise LocalError("a temporal unit without OBUs to send")
-    first = _N if is_keyframe(temporal_unit) else 0
+    first = _N if is_keyframe(frame) else 0
     payloads: list[bytes] = []
     elements: list[bytes] = []
     room = max_payload - 1
@@ -208,36 +209,14 @@ def _with_size(obu: bytes) -> bytes:
     return bytes((header | _HAS_SIZE,)) + obu[1:start] + _leb128(len(obu) - start) + obu[start:]
 
 
-class AV1:
-    """The payload format `video/AV1` as `stack.rtp.payload` wants it."""
-
-    mime = "video/av1"
-    is_video = True
-
-    @staticmethod
-    def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:  # noqa: ARG004  other formats need it
-        """Return the payloads of a temporal unit."""
-        return packetize(frame, max_payload)
-
-    @staticmethod
-    def depacketize(payloads: Sequence[bytes]) -> bytes:
-        """Return the temporal unit of its payloads."""
-        return depacketize(payloads)
-
-    @staticmethod
-    def is_keyframe(frame: bytes) -> bool:
-        """Tell whether a temporal unit can be decoded without others."""
-        return is_keyframe(frame)
-
-    @staticmethod
-    def begins_keyframe(payload: bytes) -> bool | None:
-        """Tell whether a payload is the first of a coded video sequence: N, or a sequence header first."""
-        if len(payload) < 2 or payload[0] & _Z:
-            return False
-        if payload[0] & _N:
-            return True
-        try:
-            first = _elements(payload)[0]
-        except ParseError:
-            return False
-        return bool(first) and _kind(first) == OBU_SEQUENCE_HEADER
+def begins_keyframe(payload: bytes) -> bool:
+    """Tell whether a payload is the first of a coded video sequence: N, or a sequence header first."""
+    if len(payload) < 2 or payload[0] & _Z:
+        return False
+    if payload[0] & _N:
+        return True
+    try:
+        first = _elements(payload)[0]
+    except ParseError:
+        return False
+    return bool(first) and _kind(first) == OBU_SEQUENCE_HEADER

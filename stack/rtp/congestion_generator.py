@@ -3,11 +3,10 @@
 What `transport_cc` does for senders that number the transport's packets, this does for those that do not.
 """
 
-from ..core import LocalError, Machine, ParseError, unwrap16
+from ..core import LocalError, unwrap16
 from .congestion_feedback import OFFSET_UNIT, OVER_RANGE, UNAVAILABLE, CongestionFeedback, StreamArrivals
-from .events import Closed
+from .feedback_generator import FeedbackGenerator
 from .packet import Packet
-from .rtcp import serialize
 from .stats import compact_ntp
 
 REPORT_INTERVAL = 0.1  # seconds; RFC 8888 section 4: 50 to 100 ms are a fair compromise of overhead and latency
@@ -29,7 +28,7 @@ class _Stream:
         self.begin = self.highest = extended
 
 
-class CongestionFeedbackGenerator(Machine[bytes, bytes, Closed]):
+class CongestionFeedbackGenerator(FeedbackGenerator):
     """Collects arrivals of one transport and reports them ten times a second.
 
     Feed it RTP datagrams, or, cheaper, numbers of packets parsed elsewhere.
@@ -41,24 +40,12 @@ class CongestionFeedbackGenerator(Machine[bytes, bytes, Closed]):
     """
 
     def __init__(self, *, ssrc: int, ntp_offset: float = 0.0, interval: float = REPORT_INTERVAL) -> None:
-        super().__init__()
-        if not 0.0 < interval < float("inf"):
-            raise LocalError(f"an interval of {interval} s")
-        self.ssrc = ssrc
+        super().__init__(ssrc, interval)
         self._ntp_offset = ntp_offset
-        self._interval = interval
         self._streams: dict[int, _Stream] = {}
-        self._due = False
-        self._closed = False
 
-    def receive_datagram(self, datagram: bytes, now: float) -> None:
-        """Take an RTP packet as it came, without an ECN mark."""
-        now = self._clamp(now)
-        try:
-            packet = Packet.parse(datagram)
-        except ParseError as error:
-            self.dropped[error.reason] += 1
-            return
+    def receive_packet(self, packet: Packet, now: float) -> None:
+        """Take an RTP packet already parsed, without an ECN mark."""
         self.receive_arrival(packet.ssrc, packet.sequence_number, now)
 
     def receive_arrival(self, ssrc: int, sequence_number: int, now: float, ecn: int = 0) -> None:
@@ -103,30 +90,20 @@ class CongestionFeedbackGenerator(Machine[bytes, bytes, Closed]):
         stream.begin = min(stream.begin, extended)
         self._timers.set_default("report", now + self._interval)
 
-    def handle_timer(self, now: float) -> None:
-        """Make a report due."""
-        if self._timers.expire(self._clamp(now)):
-            self._due = True
-
-    def datagrams_to_send(self, now: float) -> list[bytes]:
-        """Return the reports that are due, one RTCP packet per datagram."""
-        now = self._clamp(now)
-        if not self._due:
-            return []
-        self._due = False
+    def _reports(self, now: float) -> list[CongestionFeedback]:
         blocks: list[StreamArrivals] = []
-        datagrams: list[bytes] = []
+        reports: list[CongestionFeedback] = []
         metrics = 0
         for ssrc, stream in self._streams.items():
             for block in self._blocks(ssrc, stream, now):
                 metrics += len(block.metrics)
                 if blocks and (metrics > MAX_METRICS_PER_REPORT or len(blocks) >= MAX_STREAMS_PER_REPORT):
-                    datagrams.append(self._report(blocks, now))
+                    reports.append(self._report(blocks, now))
                     blocks, metrics = [], len(block.metrics)
                 blocks.append(block)
         if blocks:
-            datagrams.append(self._report(blocks, now))
-        return datagrams
+            reports.append(self._report(blocks, now))
+        return reports
 
     def _blocks(self, ssrc: int, stream: _Stream, now: float) -> list[StreamArrivals]:
         if stream.begin > stream.highest:
@@ -154,16 +131,8 @@ class CongestionFeedbackGenerator(Machine[bytes, bytes, Closed]):
         offset = round((now - arrival[0]) / OFFSET_UNIT)
         return arrival[1], min(offset, OVER_RANGE) if offset >= 0 else UNAVAILABLE
 
-    def _report(self, blocks: list[StreamArrivals], now: float) -> bytes:
-        return serialize([CongestionFeedback(self.ssrc, compact_ntp(now + self._ntp_offset), blocks)])
+    def _report(self, blocks: list[StreamArrivals], now: float) -> CongestionFeedback:
+        return CongestionFeedback(self.ssrc, compact_ntp(now + self._ntp_offset), blocks)
 
-    def close(self, now: float) -> None:
-        """End at once: nobody waits for feedback about a transport that is closing."""
-        self._clamp(now)
-        if self._closed:
-            return
-        self._closed = True
-        self._due = False
-        self._timers.clear()
+    def _forget_all(self) -> None:
         self._streams.clear()
-        self._events.append(Closed())

@@ -1,15 +1,12 @@
 """Payload formats by MIME type, in lower case."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 from ..core import LocalError
+from . import av1, h264, h265, vp8, vp9
 from .audio import AUDIO_FORMATS
-from .av1 import AV1
-from .h264 import H264
-from .h265 import H265
-from .vp8 import VP8
-from .vp9 import VP9
 
 
 class PayloadFormat(Protocol):
@@ -33,7 +30,7 @@ class PayloadFormat(Protocol):
         """
         ...
 
-    def depacketize(self, payloads: Sequence[bytes]) -> bytes:
+    def depacketize(self, payloads: Sequence[bytes], /) -> bytes:
         """Return the frame of complete and ordered payloads.
 
         Raises:
@@ -41,20 +38,44 @@ class PayloadFormat(Protocol):
         """
         ...
 
-    def is_keyframe(self, frame: bytes) -> bool:
+    def is_keyframe(self, frame: bytes, /) -> bool:
         """Tell whether `frame` can be decoded without others."""
         ...
 
-    def begins_keyframe(self, payload: bytes) -> bool | None:
+    def begins_keyframe(self, payload: bytes, /) -> bool | None:
         """Tell whether `payload` is the first of a keyframe; None if that depends on where the last frame ended."""
         ...
 
 
-_H264_MODE_0 = H264(packetization_mode=0)
+class _Packetize(Protocol):
+    def __call__(self, frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]: ...
 
-FORMATS: dict[str, PayloadFormat] = {
-    format_.mime: format_ for format_ in (H264(), VP8(), VP9(), AV1(), H265(), *AUDIO_FORMATS)
-}
+
+@dataclass(frozen=True, slots=True)
+class VideoFormat:
+    """A payload format that the functions of one module make, each as `PayloadFormat` says."""
+
+    is_video: ClassVar[bool] = True
+
+    mime: str
+    packetize: _Packetize
+    depacketize: Callable[[Sequence[bytes]], bytes]
+    is_keyframe: Callable[[bytes], bool]
+    begins_keyframe: Callable[[bytes], bool | None]
+
+
+_H264 = VideoFormat("video/h264", h264.packetize, h264.depacketize, h264.is_keyframe, h264.begins_keyframe)
+# RFC 6184 section 6: the mode is the sender's; whatever comes is read.
+_H264_MODE_0 = replace(_H264, packetize=h264.packetize_single)
+
+_VIDEO_FORMATS = (
+    _H264,
+    VideoFormat("video/vp8", vp8.packetize, vp8.depacketize, vp8.is_keyframe, vp8.begins_keyframe),
+    VideoFormat("video/vp9", vp9.packetize, vp9.depacketize, vp9.is_keyframe, vp9.begins_keyframe),
+    VideoFormat("video/av1", av1.packetize, av1.depacketize, av1.is_keyframe, av1.begins_keyframe),
+    VideoFormat("video/h265", h265.packetize, h265.depacketize, h265.is_keyframe, h265.begins_keyframe),
+)
+FORMATS: dict[str, PayloadFormat] = {format_.mime: format_ for format_ in (*_VIDEO_FORMATS, *AUDIO_FORMATS)}
 PACKETIZERS: Mapping[str, PayloadFormat] = FORMATS
 DEPACKETIZERS: Mapping[str, PayloadFormat] = FORMATS
 

@@ -1,9 +1,9 @@
 """The RTCP side of a receiver: its reports and requests, and what the sender tells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
-from ..core import LocalError, Machine, RandomBytes
-from .events import ByeReceived, FrameReceived, ReceiverEvent
+from ..core import LocalError, RandomBytes
+from .events import ByeReceived, ReceiverEvent
 from .nack import MissingPackets
 from .rtcp import (
     MAX_BITRATE,
@@ -22,16 +22,14 @@ from .rtcp import (
     SourceDescription,
     serialize,
 )
-from .stats import ReceiverStatistics, compact_ntp, ntp_timestamp
+from .stats import ReceiverStatistics, ntp_timestamp
+from .stream_control import INITIAL_RTT, StreamControl
 
-RTCP_INTERVAL = 1.0  # seconds, randomised by 0.5 .. 1.5 (RFC 3550 section 6.3.1); RFC 4585 allows less than 5
 KEYFRAME_REQUEST_INTERVAL = 0.5  # seconds between PLI or FIR: a request, an encoder and a keyframe take about as long
-INITIAL_RTT = 0.1  # seconds, until somebody knows better
-MAX_RTT = 10.0  # seconds; a report that says more is wrong
 MAX_PENDING_EVENTS = 256  # when nobody takes them: eight seconds of video; the oldest go
 
 
-class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
+class ReceiverControl(StreamControl[ReceiverEvent]):
     """What `Receiver` is built on: everything but packets and frames. Arguments as there."""
 
     def __init__(
@@ -49,7 +47,12 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
         reduced_size: bool,
         ntp_offset: float,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            clock_rate=clock_rate,
+            random_bytes=random_bytes,
+            ntp_offset=ntp_offset,
+            max_events=MAX_PENDING_EVENTS,
+        )
         if len(cname.encode()) > MAX_TEXT_BYTES:
             raise LocalError("the CNAME is too long")
         self.local_ssrc = local_ssrc
@@ -58,15 +61,12 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
         self.rtt = INITIAL_RTT
         self.remote_cname: str | None = None
         self.last_sender_report: tuple[SenderReport, float] | None = None
-        self._clock_rate = clock_rate
-        self._random_bytes = random_bytes
         self._cname = cname
         self._pli = pli
         self._fir = fir and not pli
         self._remb = remb
         self._rrtr = rrtr
         self._reduced_size = reduced_size
-        self._ntp_offset = ntp_offset
         self._missing = MissingPackets()
         self._nack_now: list[int] = []
         self._keyframe_wanted = False  # by the application or after a loss, not yet asked for
@@ -74,25 +74,15 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
         self._last_keyframe_request = float("-inf")
         self._fir_number = 0
         self._bitrate: int | None = None
-        self._bitrate_due = self._report_due = False
-        self._closed = self._bye_due = False
-        self._handlers: dict[type, Callable[..., None]] = {
+        self._bitrate_due = False
+
+    def _rtcp_handlers(self) -> Mapping[type, Callable[..., None]]:
+        return {
             SenderReport: self._on_sender_report,
             SourceDescription: self._on_source_description,
             ExtendedReport: self._on_extended_report,
             Bye: self._on_bye,
         }
-
-    def receive_rtcp(self, packets: Sequence[RtcpPacket], now: float) -> None:
-        """Take a compound already parsed: parse once, hand it to every stream of the transport."""
-        now = self._clamp(now)
-        if self._closed:
-            self.dropped["closed"] += 1
-            return
-        for packet in packets:
-            handler = self._handlers.get(type(packet))
-            if handler is not None:
-                handler(packet, now)
 
     def ntp_time(self, timestamp: int) -> float | None:
         """Return when the sender captured what has this RTP timestamp; None before its first report.
@@ -156,9 +146,6 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
         self._bitrate = bitrate
         self._bitrate_due = True
 
-    def _report_interval(self) -> float:
-        return RTCP_INTERVAL * (0.5 + int.from_bytes(self._random_bytes(2), "big") / 65536.0)
-
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return at most one RTCP compound: the report and the feedback that are due."""
         now = self._clamp(now)
@@ -210,12 +197,6 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
             found.append(Remb(self.local_ssrc, self._bitrate, [remote]))
         return found
 
-    def _emit(self, event: FrameReceived | ByeReceived) -> None:
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self.dropped["event-queue-full"] += 1
-        self._events.append(event)
-
     def _on_sender_report(self, report: SenderReport, now: float) -> None:
         if report.ssrc == self.remote_ssrc:
             self.last_sender_report = (report, now)
@@ -233,12 +214,10 @@ class ReceiverControl(Machine[bytes, bytes, ReceiverEvent]):
                     self._on_round_trip(lrr, dlrr, now)
 
     def _on_round_trip(self, lrr: int, dlrr: int, now: float) -> None:
-        # RFC 3611 section 4.5: A - LRR - DLRR; rounding can make it slightly negative.
-        units = (compact_ntp(now + self._ntp_offset) - lrr - dlrr) & 0xFFFFFFFF
-        rtt = (units - 0x100000000 if units >= 0x80000000 else units) / 65536.0
-        if -0.1 < rtt <= MAX_RTT:
-            self.rtt = self.stats.rtt = max(rtt, 0.0)
-            self.stats.total_rtt += self.rtt
+        rtt = self._round_trip(lrr, dlrr, now)
+        if rtt is not None:
+            self.rtt = self.stats.rtt = rtt
+            self.stats.total_rtt += rtt
             self.stats.rtt_measurements += 1
 
     def _on_bye(self, bye: Bye, _now: float) -> None:

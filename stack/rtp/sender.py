@@ -101,23 +101,17 @@ class Sender(SenderControl):
         fec_payload_type: int | None = None,
         fec_browser: bool = True,
     ) -> None:
-        if len(cname.encode()) > MAX_TEXT_BYTES or clock_rate <= 0:
-            raise LocalError("the CNAME is too long, or the clock rate is out of range")
-        if (rtx_ssrc is None) != (rtx_payload_type is None) or (fec_ssrc is None) != (fec_payload_type is None):
-            raise LocalError("RTX or FlexFEC lacks its SSRC or its payload type")
-        for number in (payload_type, rtx_payload_type, red_payload_type, fec_payload_type):
-            if number is not None and not 0 <= number <= 127:
-                raise LocalError(f"a payload type of {number}")
-        format_ = payload_format(mime, parameters)
+        rtx, fec = (rtx_ssrc, rtx_payload_type), (fec_ssrc, fec_payload_type)
+        _check_arguments(cname, clock_rate, payload_type, red_payload_type, rtx, fec)
+        self._format = payload_format(mime, parameters)
         super().__init__(
             ssrc=ssrc,
             rtx_ssrc=rtx_ssrc,
             clock_rate=clock_rate,
-            is_video=format_.is_video,
+            is_video=self._format.is_video,
             random_bytes=random_bytes,
             ntp_offset=ntp_offset,
         )
-        self._format = format_
         self.payload_type = payload_type
         self._rtx_payload_type = rtx_payload_type or 0
         self._cname, self._mid, self._rid = cname, mid, rid
@@ -130,16 +124,13 @@ class Sender(SenderControl):
             next_transport_sequence=next_transport_sequence,
             ntp_offset=ntp_offset,
         )
-        # RFC 3711 section 3.3.1: below 2**15, so that loss at the start cannot make the receiver miss a rollover.
-        self._sequence_number = int.from_bytes(random_bytes(2), "big") & 0x7FFF
-        self._rtx_sequence_number = int.from_bytes(random_bytes(2), "big") & 0x7FFF
+        self._sequence_number = _first_sequence_number(random_bytes)
+        self._rtx_sequence_number = _first_sequence_number(random_bytes)
         self._queue: deque[_Frame] = deque()
-        self._queued_packets = 0
-        self._frames = 0
+        self._queued_packets = self._frames = 0
         self._last_timestamp = 0  # of the last packet that left
-        self._bye_due = False
         self._red_payload_type = red_payload_type
-        self._red = RedEncoder(red_distance) if red_payload_type is not None and not format_.is_video else None
+        self._red = RedEncoder(red_distance) if red_payload_type is not None and not self._is_video else None
         self._fec = (
             None if fec_ssrc is None else RepairStream(fec_ssrc, fec_payload_type or 0, ssrc, browser=fec_browser)
         )
@@ -538,3 +529,24 @@ class Sender(SenderControl):
         self._report_due = False
         self._timers.clear()
         self._events.append(Closed())
+
+
+def _check_arguments(
+    cname: str,
+    clock_rate: int,
+    payload_type: int,
+    red_payload_type: int | None,
+    *repair_streams: tuple[int | None, int | None],
+) -> None:
+    if len(cname.encode()) > MAX_TEXT_BYTES or clock_rate <= 0:
+        raise LocalError("the CNAME is too long, or the clock rate is out of range")
+    if any((ssrc is None) != (number is None) for ssrc, number in repair_streams):
+        raise LocalError("RTX or FlexFEC lacks its SSRC or its payload type")
+    for number in (payload_type, red_payload_type, *(number for _, number in repair_streams)):
+        if number is not None and not 0 <= number <= 127:
+            raise LocalError(f"a payload type of {number}")
+
+
+def _first_sequence_number(random_bytes: RandomBytes) -> int:
+    # RFC 3711 section 3.3.1: below 2**15, so that loss at the start cannot make the receiver miss a rollover.
+    return int.from_bytes(random_bytes(2), "big") & 0x7FFF

@@ -1,9 +1,9 @@
 """The RTCP side of a sender: its reports, and what the other end says and asks for."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
-from ..core import Machine, ParseError, RandomBytes
+from ..core import ParseError, RandomBytes
 from .events import (
     BitrateEstimated,
     ByeReceived,
@@ -29,18 +29,16 @@ from .rtcp import (
     SenderReport,
     parse,
 )
-from .stats import SenderStatistics, compact_ntp, ntp_timestamp
+from .stats import SenderStatistics, ntp_timestamp
+from .stream_control import INITIAL_RTT, StreamControl
 from .transport_feedback import TransportFeedback
 
 MAX_REFERENCE_TIMES = 16  # receivers of one stream that ask for their round trip; of more the oldest go unanswered
-INITIAL_RTT = 0.1  # seconds, until a report tells
-MAX_RTT = 10.0  # seconds; a report that says more is wrong
 KEYFRAME_REQUEST_INTERVAL = 0.3  # seconds between keyframe requests: encoders need time, keyframes are large
-RTCP_INTERVAL = 1.0  # seconds, randomised by 0.5 .. 1.5 (RFC 3550 section 6.3.1); RFC 4585 allows less than 5
 MAX_PENDING_EVENTS = 1024  # when nobody takes them; the oldest go
 
 
-class SenderControl(Machine[bytes, bytes, SenderEvent]):
+class SenderControl(StreamControl[SenderEvent]):
     """What `Sender` is built on: everything but frames and packets.
 
     Args:
@@ -62,13 +60,15 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
         random_bytes: RandomBytes,
         ntp_offset: float,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            clock_rate=clock_rate,
+            random_bytes=random_bytes,
+            ntp_offset=ntp_offset,
+            max_events=MAX_PENDING_EVENTS,
+        )
         self.ssrc = ssrc
         self.rtx_ssrc = rtx_ssrc
         self.stats = SenderStatistics()
-        self._clock_rate = clock_rate
-        self._random_bytes = random_bytes
-        self._ntp_offset = ntp_offset
         self._is_video = is_video
         self._history = History()
         self._resend: deque[tuple[Sent, float]] = deque()
@@ -78,10 +78,10 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
         self._fir_number: int | None = None
         self._reporter: int | None = None
         self._reference_times: dict[int, tuple[int, float]] = {}
-        self._report_due = False
         self._reported: tuple[int, int] = (-1, -1)  # packets sent at the last two reports
-        self._closed = False
-        self._handlers: dict[type, Callable[..., None]] = {
+
+    def _rtcp_handlers(self) -> Mapping[type, Callable[..., None]]:
+        return {
             ReceiverReport: self._on_report,
             SenderReport: self._on_report,
             ExtendedReport: self._on_extended_report,
@@ -98,9 +98,6 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
     def rtt(self) -> float | None:
         """Last round trip, seconds; None before the first report."""
         return self.stats.rtt
-
-    def _report_interval(self) -> float:
-        return RTCP_INTERVAL * (0.5 + int.from_bytes(self._random_bytes(2), "big") / 65536.0)
 
     def _report(self, now: float) -> RtcpPacket:
         before, self._reported = self._reported, (self._reported[1], self.stats.packets_sent)
@@ -137,17 +134,6 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
             return
         self.receive_rtcp(packets, now)
 
-    def receive_rtcp(self, packets: Sequence[RtcpPacket], now: float) -> None:
-        """Take a compound already parsed: parse once, hand it to every stream of the transport."""
-        now = self._clamp(now)
-        if self._closed:
-            self.dropped["closed"] += 1
-            return
-        for packet in packets:
-            handler = self._handlers.get(type(packet))
-            if handler is not None:
-                handler(packet, now)
-
     def handle_timer(self, now: float) -> None:
         """Make reports and deferred keyframe requests due."""
         now = self._clamp(now)
@@ -158,12 +144,6 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
                 self._timers.set("report", now + self._report_interval())
             elif name == "keyframe" and self._keyframe_reason:
                 self._want_keyframe(self._keyframe_reason, now)
-
-    def _emit(self, event: SenderEvent) -> None:
-        if len(self._events) >= MAX_PENDING_EVENTS:
-            self._events.popleft()
-            self.dropped["event-queue-full"] += 1
-        self._events.append(event)
 
     def _on_report(self, report: ReceiverReport | SenderReport, now: float) -> None:
         for block in report.reports:
@@ -177,12 +157,10 @@ class SenderControl(Machine[bytes, bytes, SenderEvent]):
         stats.packets_lost = block.packets_lost
         stats.jitter = block.jitter / self._clock_rate
         if block.lsr:
-            # RFC 3550 section 6.4.1: A - LSR - DLSR; rounding can make it slightly negative.
-            units = (compact_ntp(now + self._ntp_offset) - block.lsr - block.dlsr) & 0xFFFFFFFF
-            rtt = (units - 0x100000000 if units >= 0x80000000 else units) / 65536.0
-            if -0.1 < rtt <= MAX_RTT:
-                stats.rtt = max(rtt, 0.0)
-                stats.total_rtt += stats.rtt
+            rtt = self._round_trip(block.lsr, block.dlsr, now)
+            if rtt is not None:
+                stats.rtt = rtt
+                stats.total_rtt += rtt
                 stats.rtt_measurements += 1
 
     def _on_extended_report(self, report: ExtendedReport, now: float) -> None:

@@ -3,11 +3,10 @@
 One generator serves all streams of a transport, because the sequence numbers are the transport's.
 """
 
-from ..core import LocalError, Machine, ParseError, unwrap16
-from .events import Closed
+from ..core import LocalError, ParseError, unwrap16
 from .extensions import unpack_transport_cc
+from .feedback_generator import FeedbackGenerator
 from .packet import Packet
-from .rtcp import serialize
 from .transport_feedback import (
     DELTA_UNIT,
     MAX_DELTA,
@@ -23,7 +22,7 @@ MAX_STATUSES_PER_FEEDBACK = 400  # two octets each make 0.9 kB at worst: one dat
 MAX_GAP = 3000  # sequence numbers; a longer jump is a restart, and reporting what lies between would say nothing
 
 
-class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
+class TransportFeedbackGenerator(FeedbackGenerator):
     """Collects arrivals of one transport and reports them ten times a second.
 
     Feed it RTP datagrams, or, cheaper, sequence numbers of packets parsed elsewhere.
@@ -35,32 +34,16 @@ class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
     """
 
     def __init__(self, *, ssrc: int, extension_id: int, interval: float = FEEDBACK_INTERVAL) -> None:
-        super().__init__()
-        if not 0.0 < interval < float("inf"):
-            raise LocalError(f"an interval of {interval} s")
-        self.ssrc = ssrc
+        super().__init__(ssrc, interval)
         self._extension_id = extension_id
-        self._interval = interval
         self._media_ssrc = 0
         self._arrivals: dict[int, float] = {}
         self._highest: int | None = None
         self._begin = 0  # the first sequence number that the next feedback reports
         self._feedback_count = 0
-        self._due = False
-        self._closed = False
-
-    def receive_datagram(self, datagram: bytes, now: float) -> None:
-        """Take an RTP packet as it came; without the extension there is nothing to note."""
-        try:
-            packet = Packet.parse(datagram)
-        except ParseError as error:
-            self._clamp(now)
-            self.dropped[error.reason] += 1
-            return
-        self.receive_packet(packet, now)
 
     def receive_packet(self, packet: Packet, now: float) -> None:
-        """Take an RTP packet already parsed."""
+        """Take an RTP packet already parsed; without the extension there is nothing to note."""
         now = self._clamp(now)
         try:
             value = packet.extensions.get(self._extension_id)
@@ -105,7 +88,7 @@ class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
         self._arrivals[extended] = now
         self._begin = max(self._begin, self._highest - MAX_GAP) if self._highest is not None else self._begin
         self._media_ssrc = media_ssrc
-        self._timers.set_default("feedback", now + self._interval)
+        self._timers.set_default("report", now + self._interval)
 
     def _arrivals_oldest_half(self) -> list[int]:
         return sorted(self._arrivals)[: MAX_ARRIVALS // 2]
@@ -116,28 +99,18 @@ class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
         if numbers:
             self._begin = max(self._begin, max(numbers) + 1)
 
-    def handle_timer(self, now: float) -> None:
-        """Make feedback due."""
-        if self._timers.expire(self._clamp(now)):
-            self._due = True
-
-    def datagrams_to_send(self, now: float) -> list[bytes]:
-        """Return the feedback that is due, one RTCP packet per datagram."""
-        now = self._clamp(now)
-        if not self._due:
-            return []
-        self._due = False
-        out = []
+    def _reports(self, now: float) -> list[TransportFeedback]:
+        reports: list[TransportFeedback] = []
         while self._highest is not None and self._begin <= self._highest:
             feedback = self._feedback(self._begin, self._highest)
             if feedback is None:
                 break
-            out.append(serialize([feedback]))
+            reports.append(feedback)
         self._begin = (self._highest or 0) + 1
         old = now - ARRIVALS_SECONDS
         for number in [number for number, arrival in self._arrivals.items() if arrival < old]:
             del self._arrivals[number]
-        return out
+        return reports
 
     def _feedback(self, begin: int, end: int) -> TransportFeedback | None:
         """Build one message of what arrived in begin..end and move on past what it covers."""
@@ -167,13 +140,5 @@ class TransportFeedbackGenerator(Machine[bytes, bytes, Closed]):
         self._feedback_count = self._feedback_count + 1 & 0xFF
         return feedback
 
-    def close(self, now: float) -> None:
-        """End at once: nobody waits for feedback about a transport that is closing."""
-        self._clamp(now)
-        if self._closed:
-            return
-        self._closed = True
-        self._due = False
-        self._timers.clear()
+    def _forget_all(self) -> None:
         self._arrivals.clear()
-        self._events.append(Closed())

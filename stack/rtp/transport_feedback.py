@@ -12,8 +12,7 @@ from typing import ClassVar
 from ..core import LocalError, ParseError
 
 DELTA_UNIT = 0.00025  # seconds
-REFERENCE_UNIT = 0.064  # seconds
-TICKS_PER_REFERENCE = 256  # deltas in one reference unit
+TICKS_PER_REFERENCE = 256  # deltas in one unit of the reference time, which is 64 ms
 MAX_STATUSES = 0xFFFF  # the packet status count has 16 bits
 MIN_DELTA, MAX_DELTA = -0x8000, 0x7FFF  # the large delta is signed 16 bits
 

@@ -102,13 +102,13 @@ class Descriptor:
         return found, at
 
 
-def packetize(frame: bytes, max_payload: int, picture_id: int = 0) -> list[bytes]:
+def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:
     """Split a frame into RTP payloads; the last one takes the marker.
 
     Args:
         frame: One VP8 frame.
         max_payload: Bytes per payload, at least 5.
-        picture_id: Counts frames; taken modulo 2**15.
+        frame_number: Counts frames; modulo 2**15 the picture ID.
 
     Raises:
         LocalError: If the frame is empty or payloads are too small.
@@ -116,8 +116,9 @@ def packetize(frame: bytes, max_payload: int, picture_id: int = 0) -> list[bytes
     size = max_payload - DESCRIPTOR_BYTES
     if size < 1 or not frame:
         raise LocalError(f"{len(frame)} bytes cannot be sent in payloads of {max_payload}")
-    first = Descriptor(start=True, picture_id=picture_id & 0x7FFF).serialize()
-    others = Descriptor(picture_id=picture_id & 0x7FFF).serialize()
+    picture_id = frame_number & 0x7FFF
+    first = Descriptor(start=True, picture_id=picture_id).serialize()
+    others = Descriptor(picture_id=picture_id).serialize()
     payloads = [others + frame[at : at + size] for at in range(size, len(frame), size)]
     return [first + frame[:size], *payloads]
 
@@ -150,37 +151,10 @@ def is_keyframe(frame: bytes) -> bool:
     return bool(frame) and not frame[0] & 1
 
 
-def is_keyframe_payload(payload: bytes) -> bool:
+def begins_keyframe(payload: bytes) -> bool:
     """Tell whether an RTP payload is the first of a key frame."""
     try:
         descriptor, at = Descriptor.parse(payload)
     except ParseError:
         return False
     return descriptor.start and descriptor.partition == 0 and not payload[at] & 1
-
-
-class VP8:
-    """The payload format `video/VP8` as `stack.rtp.payload` wants it."""
-
-    mime = "video/vp8"
-    is_video = True
-
-    @staticmethod
-    def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:
-        """Return the payloads of a frame; `frame_number` becomes the picture ID."""
-        return packetize(frame, max_payload, frame_number)
-
-    @staticmethod
-    def depacketize(payloads: Sequence[bytes]) -> bytes:
-        """Return the frame of its payloads."""
-        return depacketize(payloads)
-
-    @staticmethod
-    def is_keyframe(frame: bytes) -> bool:
-        """Tell whether a frame can be decoded without others."""
-        return is_keyframe(frame)
-
-    @staticmethod
-    def begins_keyframe(payload: bytes) -> bool | None:
-        """Tell whether a payload is the first of a keyframe."""
-        return is_keyframe_payload(payload)

@@ -113,13 +113,13 @@ def is_keyframe(frame: bytes) -> bool:
     return not frame[0] & (0x06 if frame[0] & 0x30 == 0x30 else 0x0C)
 
 
-def packetize(frame: bytes, max_payload: int, picture_id: int = 0) -> list[bytes]:
+def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:
     """Split a frame into RTP payloads; the last one takes the marker.
 
     Args:
         frame: One VP9 frame or superframe.
         max_payload: Bytes per payload, at least 5.
-        picture_id: Counts frames; taken modulo 2**15.
+        frame_number: Counts frames; modulo 2**15 the picture ID.
 
     Raises:
         LocalError: If the frame is empty or payloads are too small.
@@ -129,7 +129,7 @@ def packetize(frame: bytes, max_payload: int, picture_id: int = 0) -> list[bytes
         raise LocalError(f"{len(frame)} bytes cannot be sent in payloads of {max_payload}")
     keyframe = is_keyframe(frame)
     flags = _I | _F | (0 if keyframe else _P)
-    rest = (0x8000 | picture_id & 0x7FFF).to_bytes(2, "big") + (b"" if keyframe else bytes((_PREVIOUS_PICTURE,)))
+    rest = (0x8000 | frame_number & 0x7FFF).to_bytes(2, "big") + (b"" if keyframe else bytes((_PREVIOUS_PICTURE,)))
     last = (len(frame) - 1) // size * size
     return [
         bytes((flags | (_B if not at else 0) | (_E if at == last else 0),)) + rest + frame[at : at + size]
@@ -162,33 +162,11 @@ def depacketize(payloads: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-class VP9:
-    """The payload format `video/VP9` as `stack.rtp.payload` wants it."""
-
-    mime = "video/vp9"
-    is_video = True
-
-    @staticmethod
-    def packetize(frame: bytes, max_payload: int, frame_number: int = 0) -> list[bytes]:
-        """Return the payloads of a frame."""
-        return packetize(frame, max_payload, frame_number)
-
-    @staticmethod
-    def depacketize(payloads: Sequence[bytes]) -> bytes:
-        """Return the frame of its payloads."""
-        return depacketize(payloads)
-
-    @staticmethod
-    def is_keyframe(frame: bytes) -> bool:
-        """Tell whether a frame can be decoded without others."""
-        return is_keyframe(frame)
-
-    @staticmethod
-    def begins_keyframe(payload: bytes) -> bool | None:
-        """Tell whether a payload is the first of a key frame: it begins its lowest layer and refers to nothing."""
-        try:
-            descriptor, at = Descriptor.parse(payload)
-        except ParseError:
-            return False
-        lowest = descriptor.layer is None or descriptor.layer[2] == 0
-        return descriptor.start and lowest and not descriptor.predicted and is_keyframe(payload[at:])
+def begins_keyframe(payload: bytes) -> bool:
+    """Tell whether a payload is the first of a key frame: it begins its lowest layer and refers to nothing."""
+    try:
+        descriptor, at = Descriptor.parse(payload)
+    except ParseError:
+        return False
+    lowest = descriptor.layer is None or descriptor.layer[2] == 0
+    return descriptor.start and lowest and not descriptor.predicted and is_keyframe(payload[at:])

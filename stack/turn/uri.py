@@ -1,16 +1,10 @@
 """`turn:` and `turns:` URIs: RFC 7065."""
 
-import re
 from typing import NamedTuple
 
-from ..core import ParseError
-from ..stun import MAX_URI
+from ..stun.uri import match_uri, uri_pattern
 
-_URI = re.compile(
-    r"(?P<scheme>turns?):(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._~%!$&'()*+,;=-]+))(?::(?P<port>[0-9]*))?"
-    r"(?:\?transport=(?P<transport>[a-z0-9._~-]+))?",
-    re.IGNORECASE,
-)
+_URI = uri_pattern("turn", r"(?:\?transport=(?P<transport>[a-z0-9._~-]+))?")
 
 
 class Uri(NamedTuple):
@@ -39,13 +33,6 @@ def parse_uri(text: str) -> Uri:
     Raises:
         ParseError: `not-a-turn-uri`.
     """
-    match = _URI.fullmatch(text) if len(text) <= MAX_URI else None
-    if match is None:
-        raise ParseError("not-a-turn-uri")
-    secure = match["scheme"].lower() == "turns"
-    digits = match["port"] or ("5349" if secure else "3478")
-    port = int(digits) if len(digits) <= 5 else 0
-    if not 0 < port < 65536:
-        raise ParseError("not-a-turn-uri", "port out of range")
+    match, host, port, secure = match_uri(_URI, text, "not-a-turn-uri")
     transport = (match["transport"] or ("tcp" if secure else "udp")).lower()
-    return Uri((match["ipv6"] or match["host"]).lower(), port, transport, secure)
+    return Uri(host, port, transport, secure)

@@ -20,8 +20,9 @@ from stack.aio.network import Server, parse_servers
 from stack.aio.turn_server import Listener, TurnServer, TurnSettings
 from stack.turn import ServerConfiguration
 from tests.support.certificates import self_signed
+from tests.support.waiting import until
 
-from .test_peer_connection import negotiate, open_channel, until
+from .support import negotiate, open_channel
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -5,28 +5,18 @@ import logging
 
 import pytest
 
-from stack import InvalidStateError, OperationError, RTCPeerConnection
+from stack import InvalidStateError, OperationError
 from stack.aio import data_channel
 from stack.aio.data_channel import MAX_UNREAD, READER_PATIENCE, SEND_HIGH_WATER, SEND_LOW_WATER
 from stack.core import PeerError
 from stack.peer import NotSupportedError
+from tests.support.waiting import until
+
+from .support import negotiate
 
 pytestmark = pytest.mark.timeout(30)
 
 CHUNK = bytes(16384)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
 
 
 @pytest.fixture
@@ -47,11 +37,6 @@ async def connected(pair):
 
     await open_channel("first")
     return a, b, open_channel
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-        await asyncio.sleep(0.001)
 
 
 # W3C

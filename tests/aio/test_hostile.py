@@ -9,8 +9,9 @@ import pytest
 
 from stack import EncodedVideoTrack, MediaStreamError
 from stack.aio.data_channel import MAX_UNHEARD_BYTES
+from tests.support.waiting import until
 
-from .test_peer_connection import open_channel, pair, until  # noqa: F401  a fixture
+from .support import open_channel
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -24,7 +25,7 @@ def garbage(source):
     return bytes((first,)) + source.randbytes(source.choice([0, 3, 19, 60, 1200, 8000]))
 
 
-async def test_messages_arrive_while_garbage_is_sprayed_at_the_port(pair):  # noqa: F811  the fixture
+async def test_messages_arrive_while_garbage_is_sprayed_at_the_port(pair):
     a, b = pair
     here, there = await open_channel(a, b)
     heard = asyncio.Queue()
@@ -53,7 +54,7 @@ async def test_messages_arrive_while_garbage_is_sprayed_at_the_port(pair):  # no
         assert reasons["ice-bad-magic-cookie"] > 0
 
 
-async def test_a_peer_cannot_fill_the_memory_behind_a_channel_that_nobody_listens_to(pair):  # noqa: F811  the fixture
+async def test_a_peer_cannot_fill_the_memory_behind_a_channel_that_nobody_listens_to(pair):
     _, there = await open_channel(*pair)
     size = MAX_UNHEARD_BYTES // 8
     for number in range(20):
@@ -68,7 +69,7 @@ async def test_a_peer_cannot_fill_the_memory_behind_a_channel_that_nobody_listen
 
 
 @pytest.mark.parametrize("side", [0, 1])
-async def test_after_the_peers_goodbye_no_source_is_read_and_no_state_says_connected(pair, side):  # noqa: F811
+async def test_after_the_peers_goodbye_no_source_is_read_and_no_state_says_connected(pair, side):
     await open_channel(*pair)
     here, there = pair[side], pair[1 - side]
     changes = []
@@ -80,7 +81,7 @@ async def test_after_the_peers_goodbye_no_source_is_read_and_no_state_says_conne
     assert changes == ["closed", "closed"]
 
 
-async def test_a_wrong_fingerprint_is_said_aloud_and_ends_every_wait(pair):  # noqa: F811  the fixture
+async def test_a_wrong_fingerprint_is_said_aloud_and_ends_every_wait(pair):
     a, b = pair
     errors, tracks = asyncio.Queue(), asyncio.Queue()
     a.on("error", errors.put_nowait)

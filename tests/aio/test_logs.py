@@ -11,8 +11,9 @@ import pytest
 from stack import RTCConfiguration, RTCPeerConnection
 from stack.aio import logs
 from stack.aio.logs import PacketLog
+from tests.support.waiting import until
 
-from .test_negotiation import Camera, negotiate, until
+from .support import Camera, negotiate
 
 pytestmark = pytest.mark.timeout(60)
 

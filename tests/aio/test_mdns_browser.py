@@ -1,18 +1,15 @@
 """Chromium's names of candidates and ours: each finds the other's."""
 
 import asyncio
-import os
-import shutil
 import socket
 
 import pytest
 
 from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.mdns import Resolver, is_candidate_name
+from tests.support.chromium import running_chromium
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 GATHER = """async () => {
     const found = [];
@@ -51,14 +48,8 @@ CHECK = """async ([answer, candidate]) => {
 
 @pytest.fixture
 async def page():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    async with running_chromium() as browser:
         yield await browser.new_page()
-        await browser.close()
 
 
 async def test_names_both_ways(page):

@@ -7,8 +7,6 @@ import time
 import pytest
 
 from stack import (
-    EncodedFrame,
-    EncodedVideoTrack,
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
@@ -17,36 +15,11 @@ from stack import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
+from tests.support.waiting import until
+
+from .support import Camera, negotiate
 
 pytestmark = pytest.mark.timeout(30)
-
-KEYFRAME = b"\x10\x02\x00\x9d\x01\x2a" + bytes(4000)
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-        await asyncio.sleep(0.001)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-class Camera(EncodedVideoTrack):
-    """Key frames at 50 per second."""
-
-    async def recv(self):
-        await asyncio.sleep(0.02)
-        return EncodedFrame(KEYFRAME, round(time.monotonic() * 90000) & 0xFFFFFFFF, keyframe=True)
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
 
 
 class Negotiator:

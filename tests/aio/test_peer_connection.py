@@ -28,37 +28,11 @@ from stack.aio.data_channel import MAX_UNHEARD
 from stack.aio.interfaces import local_addresses
 from stack.aio.tracks import MAX_RECEIVED_FRAMES, RemoteStreamTrack
 from stack.core import Address
+from tests.support.waiting import until
+
+from .support import negotiate, open_channel
 
 pytestmark = pytest.mark.timeout(30)  # a timeout in the fixture would not reach the test, which is a task of its own
-
-
-async def until(condition):
-    """Let the loop turn until the condition holds; the module's timeout bounds it."""
-    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-        await asyncio.sleep(0.001)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
-
-
-async def open_channel(a, b, **options):
-    here, there = a.createDataChannel("test", **options), asyncio.Queue()
-    b.on("datachannel", there.put_nowait)
-    opened = asyncio.Event()
-    here.on("open", opened.set)
-    await negotiate(a, b)
-    await opened.wait()
-    return here, await there.get()
 
 
 async def test_messages_that_came_before_the_listener_are_kept(pair):
@@ -195,7 +169,7 @@ async def test_closing_leaves_no_socket_task_thread_or_timer(pair):
     assert threading.active_count() <= threads
     for pc in pair:
         assert pc.connectionState == pc.signalingState == "closed"
-        assert pc._driver._timer is None
+        assert not pc._driver._timer.armed
         assert all(sock._closed for sock in pc._driver.network.sockets.values())
     assert not network_monitor._groups.get(asyncio.get_running_loop())  # with the last connection
 

@@ -8,13 +8,12 @@ import contextlib
 import dataclasses
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from stack import (
-    EncodedFrame,
-    EncodedVideoTrack,
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
@@ -31,6 +30,9 @@ from stack import (
 )
 from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.udp import UdpSocket
+from tests.support.waiting import until
+
+from .support import Camera, negotiate
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -42,24 +44,6 @@ ATTRIBUTES = {
 }
 EVENTS = (*ATTRIBUTES, "negotiationneeded", "icecandidate", "track", "datachannel")
 UNKNOWN = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host"
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-        await asyncio.sleep(0.001)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-class Camera(EncodedVideoTrack):
-    async def recv(self):
-        await asyncio.sleep(0.02)
-        return EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(100), 0, keyframe=True)
 
 
 def of_servers(*urls):
@@ -84,12 +68,6 @@ async def server_that_answers(code):
         yield f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
     finally:
         transport.close()
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
 
 
 def record(pc):
@@ -534,6 +512,7 @@ class TestClosed:
     @pytest.mark.parametrize("moment", ["new", "gathering", "offered", "checking", "handshake", "connected"])
     async def test_nothing_is_left_whenever_it_comes(self, moment):
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
         await loop.getaddrinfo("127.0.0.1", 1)  # the loop's own thread for names stays
         async with RTCPeerConnection() as warm:  # what is made once for a process
             warm.createDataChannel("x")

@@ -11,42 +11,23 @@ import pytest
 from stack import (
     EncodedAudioTrack,
     EncodedFrame,
-    EncodedVideoTrack,
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
     NotSupportedError,
-    RTCPeerConnection,
     RTCRtpEncodingParameters,
     RTCRtpSender,
 )
 
+from .support import Camera, negotiate
+
 pytestmark = pytest.mark.timeout(30)
-
-
-async def negotiate(a, b):
-    await a.setLocalDescription()
-    await b.setRemoteDescription(a.localDescription)
-    await b.setLocalDescription()
-    await a.setRemoteDescription(b.localDescription)
-
-
-class Camera(EncodedVideoTrack):
-    async def recv(self):
-        await asyncio.sleep(0.02)
-        return EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(100), 0, keyframe=True)
 
 
 class Microphone(EncodedAudioTrack):
     async def recv(self):
         await asyncio.sleep(0.02)
         return EncodedFrame(bytes(20), 0)
-
-
-@pytest.fixture
-async def pair():
-    async with RTCPeerConnection() as a, RTCPeerConnection() as b:
-        yield a, b
 
 
 class TestTracks:

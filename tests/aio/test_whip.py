@@ -21,7 +21,8 @@ from stack.core import LocalError, ParseError
 from stack.media import TestPatternTrack, ToneTrack
 from stack.sdp import Fragment, SessionDescription
 from stack.sdp.lint import lint
-from tests.support.whip_endpoint import FRAGMENT, SDP, endpoint, until
+from tests.support.waiting import until
+from tests.support.whip_endpoint import FRAGMENT, SDP, endpoint
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -1,26 +1,17 @@
 """Chromium publishes to our endpoint by WHIP, plays from it by WHEP, trickles and restarts; and we play and publish."""
 
 import asyncio
-import os
-import shutil
 
 import pytest
 
 from stack.aio.whip import WhepClient, WhipClient
 from stack.media import TestPatternTrack
-from tests.support.whip_endpoint import endpoint, until
+from tests.support.chromium import MEDIA_FLAGS, running_chromium
+from tests.support.waiting import until
+from tests.support.whip_endpoint import endpoint
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop, pytest.mark.timeout(90)]
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
 PATIENCE = 40.0
 
 SCRIPT = """
@@ -77,16 +68,11 @@ async def server():
 
 @pytest.fixture
 async def page(server):
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with running_chromium(*MEDIA_FLAGS) as browser:
         page = await browser.new_page()
         await page.goto(f"{server.url}/nothing")  # the same origin
         await page.evaluate(f"() => {{ {SCRIPT} }}")
         yield page
-        await browser.close()
 
 
 async def state_of(page, condition):

@@ -1,7 +1,5 @@
 """A driver as a machine, for the laws and the traces."""
 
-import asyncio
-
 from stack.car import command
 from stack.car.failsafe import COMMAND_TIMEOUT, MAX_EVENTS, Closed, FailSafe, Resumed, Stopped
 from stack.car.physics import SAFE, Controls
@@ -51,14 +49,6 @@ def events_of(machine):
     while (event := machine.next_event()) is not None:
         found.append(event)
     return found
-
-
-async def until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 def hit_command_timeout():

@@ -3,26 +3,22 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.chromium import running_chromium
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
     "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-sync",
-    "--no-first-run",
     "--disable-features=Translate,OptimizationHints,MediaRouter",
 ]
 STOP_PATIENCE = 0.5  # seconds from the loss of the driver to the brakes
@@ -92,13 +88,8 @@ async def car(options):
 
 @pytest.fixture
 async def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium, or set CHROMIUM to a Chrome or Chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with running_chromium(*FLAGS) as browser:
         yield browser
-        await browser.close()
 
 
 async def open_page(browser, car):

@@ -15,9 +15,10 @@ from stack.car.physics import SAFE
 from stack.car.server import MAX_BAD_MESSAGES, MAX_OUTBOX, MAX_VISITORS, CarServer, Settings
 from stack.car.simulation import Simulation
 from stack.car.track import Track
+from tests.support.waiting import until
 
 from .fakes import FakeChannel, FakePeer, FakeTrack
-from .support import FULL_AHEAD, datagram, until
+from .support import FULL_AHEAD, datagram
 
 TRACK = Track()
 OFFER = {"type": "offer", "sdp": "v=0"}

@@ -10,8 +10,7 @@ from stack.car.dashboard import read_dashboard
 from stack.car.track import Track
 from stack.car.video import MAX_QUEUED, CarVideoTrack
 from stack.media import VideoDecoder, Worker
-
-from .support import until
+from tests.support.waiting import until
 
 TRACK = Track()
 CAMERA = Camera(TRACK)

@@ -1,8 +1,10 @@
 """What the tests of the command share: it runs as a process, as people run it."""
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
 import signal
 import sys
 from pathlib import Path
@@ -33,6 +35,37 @@ async def begin(*options, env=None):
 def hear_ctrl_c():
     """Undo what a shell does to jobs in the background, which would be inherited: Ctrl-C is for those in front."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.asynccontextmanager
+async def serving(*options, env=None):
+    """A server: what it says when it listens, and at the end all `events` after that."""
+    process = await begin(*options, "--json", env=env)
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert line, (await process.stderr.read()).decode()
+    said = json.loads(line)
+    assert said["event"] == "listening"
+    try:
+        yield said
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 10)
+        assert (process.returncode, err) == (0, b"")
+        said["events"] = [json.loads(line) for line in out.splitlines()]
+
+
+async def on_a_terminal(*options, no_color=False):
+    """What a terminal that has colours gets from a command that succeeds."""
+    env = {**PLAIN, "TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
+    screen, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stack.cli", *map(str, options)), cwd=ROOT, env=env, stdout=terminal, stderr=terminal
+    )
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    os.close(terminal)
+    shown = os.read(screen, 100_000)
+    os.close(screen)
+    return shown
 
 
 async def webrtc(*options, env=None):

@@ -1,10 +1,7 @@
 """`webrtc ice` as a process: this machine against our own servers, and reports that programs save."""
 
 import asyncio
-import contextlib
 import json
-import os
-import pty
 import signal
 import socket
 import sys
@@ -19,7 +16,7 @@ from stack.ice import explain, statistics_to_json
 from tests.aio.test_peer_connection import open_channel
 from tests.support.certificates import self_signed
 
-from .support import PLAIN, ROOT, begin, in_process, webrtc
+from .support import PLAIN, ROOT, begin, in_process, on_a_terminal, serving, webrtc
 
 USER, PASSWORD = "driver", "s3cret-of-the-driver"
 STEPS = [
@@ -50,19 +47,6 @@ def password(tmp_path):
     path = tmp_path / "password"
     path.write_text(PASSWORD)
     return f"@{path}"
-
-
-@contextlib.asynccontextmanager
-async def serving(*options):
-    """A server of ours as a process: what it says when it listens."""
-    process = await begin(*options, "--json")
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert line, (await process.stderr.read()).decode()
-    try:
-        yield json.loads(line)
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.communicate(), 10)
 
 
 @pytest.fixture
@@ -280,19 +264,7 @@ class TestReports:
     async def test_colours_on_a_terminal_only_and_not_with_no_color(self, tmp_path, no_color):
         path = tmp_path / "report.json"
         path.write_text(statistics_to_json(await saved()))
-        env = {**PLAIN, "TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
-        screen, terminal = pty.openpty()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stack.cli", "ice", "explain", str(path)),
-            cwd=ROOT,
-            env=env,
-            stdout=terminal,
-            stderr=terminal,
-        )
-        assert await process.wait() == 0
-        os.close(terminal)
-        shown = os.read(screen, 65536)
-        os.close(screen)
+        shown = await on_a_terminal("ice", "explain", path, no_color=no_color)
         assert b"ICE agent" in shown
         assert (b"\x1b[" in shown) is not no_color
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import pty
 import sys
 
 import pytest
@@ -13,7 +11,7 @@ from stack.sdp import MAX_SIZE
 from stack.sdp.lint import RULES
 from tests.sdp.support import DATA, FINGERPRINT, HEADER, load, text_of
 
-from .support import PLAIN, ROOT, begin, in_process, webrtc
+from .support import PLAIN, ROOT, begin, in_process, on_a_terminal, webrtc
 
 GOOD = text_of(
     *HEADER,
@@ -98,15 +96,7 @@ async def test_explain_reads_standard_input():
 
 async def test_colours_on_a_terminal_only(save):
     path = save(GOOD)
-    terminal, theirs = pty.openpty()
-    env = {**PLAIN, "TERM": "xterm-256color"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stack.cli", "sdp", "explain", path, cwd=ROOT, stdout=theirs, env=env
-    )
-    assert await asyncio.wait_for(process.wait(), 60) == 0
-    os.close(theirs)
-    shown = os.read(terminal, 100_000)
-    os.close(terminal)
+    shown = await on_a_terminal("sdp", "explain", path)
     assert b"\x1b[1msession\x1b[0m" in shown
     _, out, _ = await webrtc("sdp", "explain", path)
     assert "\x1b" not in out

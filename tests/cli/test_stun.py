@@ -1,10 +1,6 @@
 """`webrtc stun` as a process: query and nat against serve on loopback, and against coturn."""
 
 import asyncio
-import contextlib
-import json
-import os
-import pty
 import shutil
 import signal
 import socket
@@ -18,26 +14,13 @@ import stack
 from stack.cli.__main__ import COMMANDS
 from tests.support.certificates import self_signed
 
-from .support import PLAIN, ROOT, begin, in_process, objects, webrtc
+from .support import ROOT, begin, in_process, objects, on_a_terminal, serving, webrtc
 
 ONE, TWO = "127.0.0.1", "127.0.0.2"
 
 
-@contextlib.asynccontextmanager
-async def serving(*options):
-    """`webrtc stun serve`: what it says when it listens, and then what it says at the end."""
-    process = await begin("stun", "serve", "--port", 0, "--alternate-port", 0, "--tls-port", 0, "--json", *options)
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert line, (await process.stderr.read()).decode()
-    said = json.loads(line)
-    assert said["event"] == "listening"
-    try:
-        yield said
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = await asyncio.wait_for(process.communicate(), 10)
-        assert (process.returncode, err) == (0, b"")
-        said.update(json.loads(out.splitlines()[-1]))
+def server_of_ours(*options):
+    return serving("stun", "serve", "--port", 0, "--alternate-port", 0, "--tls-port", 0, *options)
 
 
 def closed_port(kind=socket.SOCK_DGRAM):
@@ -103,7 +86,7 @@ class TestHelp:
 
 class TestQuery:
     async def test_over_udp_and_tcp(self):
-        async with serving("--alternate-host", TWO) as server:
+        async with server_of_ours("--alternate-host", TWO) as server:
             host, port = server["addresses"][0]
             for options in (["--count", 2], ["--tcp"]):
                 code, said, err = await objects("stun", "query", f"stun:{host}:{port}", *options)
@@ -118,11 +101,11 @@ class TestQuery:
                 assert answer["behind_nat"] is False
                 assert 0 < answer["rtt_ms"] < 5000
             assert "done" not in said
-        assert server["answered"] == 3
-        assert server["dropped"] == {}
+        assert server["events"][-1]["answered"] == 3
+        assert server["events"][-1]["dropped"] == {}
 
     async def test_over_tls(self, certificate):
-        async with serving("--certificate", certificate[0], "--key", certificate[1]) as server:
+        async with server_of_ours("--certificate", certificate[0], "--key", certificate[1]) as server:
             port = server["tls"][1]
             code, said, _ = await objects("stun", "query", "-4", f"stuns:localhost:{port}", "--ca-file", certificate[0])
             assert code == 0
@@ -136,7 +119,7 @@ class TestQuery:
             assert "Is it the TLS port" in err or "no connection" in err or "no TLS" in err
 
     async def test_for_people(self):
-        async with serving() as server:
+        async with server_of_ours() as server:
             code, out, _ = await webrtc("stun", "query", f"{ONE}:{server['addresses'][0][1]}")
         assert code == 0
         assert "mapped address" in out
@@ -145,20 +128,9 @@ class TestQuery:
 
     @pytest.mark.parametrize("no_color", [False, True])
     async def test_colours_on_a_terminal_only_and_not_with_no_color(self, no_color):
-        async with serving() as server:
-            env = {**PLAIN, "TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
-            screen, terminal = pty.openpty()
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "stack.cli", "stun", "query", f"{ONE}:{server['addresses'][0][1]}"),
-                cwd=ROOT,
-                env=env,
-                stdout=terminal,
-                stderr=terminal,
-            )
-            assert await process.wait() == 0
-            os.close(terminal)
-            shown = os.read(screen, 65536)
-            os.close(screen)
+        async with server_of_ours() as server:
+            at = f"{ONE}:{server['addresses'][0][1]}"
+            shown = await on_a_terminal("stun", "query", at, no_color=no_color)
         assert b"mapped address" in shown
         assert (b"\x1b[1;32m" in shown or b"\x1b[32m" in shown) is not no_color
 
@@ -204,7 +176,7 @@ class TestQuery:
 
 class TestNat:
     async def test_on_loopback(self):
-        async with serving("--alternate-host", TWO) as server:
+        async with server_of_ours("--alternate-host", TWO) as server:
             host, port = server["addresses"][0]
             code, said, err = await objects("stun", "nat", f"{host}:{port}")
         assert (code, err) == (0, "")
@@ -216,7 +188,7 @@ class TestNat:
         assert said["test"]["answered"] is True
 
     async def test_for_people(self):
-        async with serving("--alternate-host", TWO) as server:
+        async with server_of_ours("--alternate-host", TWO) as server:
             code, out, _ = await webrtc("stun", "nat", f"{ONE}:{server['addresses'][0][1]}")
         assert code == 0
         assert "Open internet: There is no NAT" in out
@@ -224,7 +196,7 @@ class TestNat:
         assert "only over a TURN relay" in out
 
     async def test_two_servers_with_one_address_each(self):
-        async with serving() as server, serving("--host", TWO) as second:
+        async with server_of_ours() as server, server_of_ours("--host", TWO) as second:
             one, two = server["addresses"][0][1], second["addresses"][0][1]
             code, said, _ = await objects("stun", "nat", f"{ONE}:{one}", "--second", f"{TWO}:{two}")
         assert code == 0

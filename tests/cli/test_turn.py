@@ -1,7 +1,6 @@
 """`webrtc turn` as a process: serve, and check against it."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from stack.core import Address
 from stack.turn import Allocated, PermissionCreated, PermissionFailed, parse_uri
 from tests.support.certificates import self_signed
 
-from .support import PLAIN, begin, in_process, webrtc
+from .support import PLAIN, begin, in_process, serving, webrtc
 
 ONE = "127.0.0.1"
 USER, PASSWORD = "driver", "s3cret-of-the-driver"
@@ -34,23 +33,6 @@ def password(tmp_path):
 def certificate(tmp_path_factory):
     """A self-signed certificate and its key, as PEM files."""
     return self_signed(tmp_path_factory.mktemp("tls"), "test")
-
-
-@contextlib.asynccontextmanager
-async def serving(*options, env=None):
-    """`webrtc turn serve`: what it says when it listens, and then all that it has said."""
-    process = await begin("turn", "serve", "--json", *options, env=env)
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert line, (await process.stderr.read()).decode()
-    said = json.loads(line)
-    assert said["event"] == "listening"
-    try:
-        yield said
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = await asyncio.wait_for(process.communicate(), 10)
-        assert (process.returncode, err) == (0, b"")
-        said["events"] = [json.loads(line) for line in out.splitlines()]
 
 
 def url(server, transport="udp", scheme="turn"):
@@ -123,7 +105,7 @@ class TestHelp:
 class TestServeAndCheck:
     async def test_over_udp_tcp_and_tls(self, password, certificate):
         tls = ["--tls-cert", certificate[0], "--tls-key", certificate[1]]
-        async with serving("--listen", f"{ONE}:0", "--user", f"{USER}:{password}", *tls) as server:
+        async with serving("turn", "serve", "--listen", f"{ONE}:0", "--user", f"{USER}:{password}", *tls) as server:
             for scheme, transport in (("turn", "udp"), ("turn", "tcp"), ("turns", "tcp")):
                 insecure = ["--insecure"] if scheme == "turns" else []
                 at = url(server, transport, scheme)
@@ -143,7 +125,7 @@ class TestServeAndCheck:
         assert {event["user"] for event in server["events"] if event["event"] == "allocated"} == {USER}
 
     async def test_for_people(self, password):
-        async with serving("--listen", f"{ONE}:0", "--user", f"{USER}:{password}") as server:
+        async with serving("turn", "serve", "--listen", f"{ONE}:0", "--user", f"{USER}:{password}") as server:
             code, out, err = await webrtc("turn", "check", url(server), "--user", USER, "--password", password)
         assert (code, err) == (0, "")
         assert "relayed     127.0.0.1:" in out
@@ -151,7 +133,7 @@ class TestServeAndCheck:
         assert "\x1b[" not in out
 
     async def test_bad_credentials(self, password):
-        async with serving("--listen", f"{ONE}:0", "--user", f"{USER}:{password}") as server:
+        async with serving("turn", "serve", "--listen", f"{ONE}:0", "--user", f"{USER}:{password}") as server:
             for user, secret in ((USER, "wrong"), ("nobody", password)):
                 code, out, err = await webrtc("turn", "check", url(server), "--user", user, "--password", secret)
                 assert (code, out) == (1, "")
@@ -162,13 +144,13 @@ class TestServeAndCheck:
     async def test_a_peer_that_is_refused(self, password):
         account = ["--user", f"{USER}:{password}"]
         for allowed, reason in (([], "forbidden"), (["--allow-peer", "10.0.0.0/8"], None)):
-            async with serving("--listen", f"{ONE}:0", *account, *allowed) as server:
+            async with serving("turn", "serve", "--listen", f"{ONE}:0", *account, *allowed) as server:
                 assert await permission("10.1.2.3", Address(ONE, parse_uri(url(server)).port)) == reason
 
     async def test_time_limited_credentials(self, tmp_path):
         secret = tmp_path / "secret"
         secret.write_text("between us")
-        async with serving("--listen", f"{ONE}:0", "--rest-secret-file", secret) as server:
+        async with serving("turn", "serve", "--listen", f"{ONE}:0", "--rest-secret-file", secret) as server:
             account = server["ice_servers"][0]
             user, credential = account["username"], account["credential"]
             assert user.endswith(":user")
@@ -181,7 +163,7 @@ class TestServeAndCheck:
 
     async def test_secrets_from_the_environment(self):
         env = {**PLAIN, USERS_VARIABLE: f"other:x, {USER}:{PASSWORD}", PASSWORD_VARIABLE: PASSWORD}
-        async with serving("--listen", f"{ONE}:0", env=env) as server:
+        async with serving("turn", "serve", "--listen", f"{ONE}:0", env=env) as server:
             code, _, err = await webrtc("turn", "check", url(server), "--user", USER, env=env)
         assert (code, err) == (0, "")
 
@@ -208,7 +190,7 @@ class TestSockets:
 
     async def test_the_same_place_twice_is_one(self):
         listen = ["--listen", f"udp://{ONE}:0", "--listen", f"udp://{ONE}:0"]
-        async with serving(*listen, "--user", "me:x") as server:
+        async with serving("turn", "serve", *listen, "--user", "me:x") as server:
             assert len(server["listeners"]) == 1
 
     async def test_nobody_answers(self):

@@ -10,7 +10,8 @@ import pytest
 
 from stack.cli.whip import TOKEN_VARIABLE
 from stack.media import TestPatternTrack
-from tests.support.whip_endpoint import endpoint, until
+from tests.support.waiting import until
+from tests.support.whip_endpoint import endpoint
 
 from .support import PLAIN, begin, in_process, webrtc
 

@@ -14,8 +14,8 @@ import av
 import pytest
 
 from stack import AudioStreamTrack, RTCPeerConnection, RTCSessionDescription
-from tests.interop.partner import CHROMIUM, CHROMIUM_FLAGS
 from tests.interop.video import FPS, HEIGHT, WIDTH, is_the_picture, picture, picture_track
+from tests.support.chromium import MEDIA_FLAGS, running_chromium
 
 from .examples import becomes, run, unpack
 
@@ -201,13 +201,8 @@ async def test_webcam_plays_a_file(tmp_path, options):
 
 @pytest.fixture
 async def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        running = await driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+    async with running_chromium(*MEDIA_FLAGS) as running:
         yield running
-        await running.close()
 
 
 PLAYS = "() => { const video = document.getElementById('video'); return video.currentTime > 0.5 && video.videoWidth; }"

@@ -147,7 +147,7 @@ def test_the_call_is_the_same(request, theirs, ours):
 
 
 def returns_done(call):
-    return inspect.signature(call).return_annotation is stack.aio.events.Done
+    return inspect.signature(call).return_annotation is stack.aio.rtp.Done
 
 
 def test_calls_that_differ_are_in_the_guide():

@@ -3,18 +3,13 @@
 import asyncio
 import contextlib
 import itertools
-import os
-import shutil
-
-import pytest
 
 import stack
 from stack import dtls, peer
+from tests.support.chromium import running_chromium
 
 from .firefox import firefox
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 NO_NAMES = "--disable-features=WebRtcHideLocalIpsWithMdns"
 BROWSERS = ("chromium", "firefox")
 CONNECTION = dtls.Connection  # before a test puts its own in this place
@@ -79,13 +74,8 @@ async def page_of(name):
         async with firefox() as browser:
             yield await browser.open(), f"Firefox {browser.version}"
         return
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, NO_NAMES])
+    async with running_chromium(NO_NAMES) as browser:
         yield await browser.new_page(), f"Chromium {browser.version}"
-        await browser.close()
 
 
 @contextlib.asynccontextmanager

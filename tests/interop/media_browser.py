@@ -8,12 +8,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 
 from stack import VideoStreamTrack
+from tests.support.chromium import MEDIA_FLAGS, running_chromium
 
 from .firefox import firefox
-from .partner import CHROMIUM, CHROMIUM_FLAGS, InPage, served
+from .partner import InPage, served
 
 SCRIPT = (Path(__file__).parent / "media_page.js").read_text()
 WIDTH, HEIGHT, FPS = 640, 360, 30
@@ -49,17 +49,12 @@ class Report(dict):
 
 @contextlib.asynccontextmanager
 async def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver, served() as url:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+    async with running_chromium(*MEDIA_FLAGS) as browser, served() as url:
         page = await browser.new_page()
         await page.goto(url)
         found = Browser(page.evaluate, browser.version)
         await found.script()
         yield found
-        await browser.close()
 
 
 @contextlib.asynccontextmanager

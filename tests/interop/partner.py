@@ -32,18 +32,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.support.chromium import MEDIA_FLAGS, running_chromium
+
 from .firefox import firefox
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
 PROGRAMS = Path(__file__).parent / "partners"
 BUILD = Path(__file__).parents[2] / "build" / "partners"
 PATIENCE = 20.0  # seconds for one command; the slowest is a browser's first
@@ -195,15 +187,10 @@ async def served():
 
 @contextlib.asynccontextmanager
 async def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver, served() as url:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+    async with running_chromium(*MEDIA_FLAGS) as browser, served() as url:
         page = await browser.new_page()
         await page.goto(url)
         yield InPage(page.evaluate, browser.version)
-        await browser.close()
 
 
 @contextlib.asynccontextmanager

@@ -3,22 +3,19 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import re
-import shutil
 import time
 
 import pytest
 
 from stack import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription, ice
 from stack.aio import AddressPolicy
+from tests.support.chromium import running_chromium
 
 from .turn_servers import PASSWORD, USER
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop, pytest.mark.timeout(60)]
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PATIENCE = 40.0  # seconds for a whole call; it takes about one
 STEP_PATIENCE = 10.0  # seconds for one step of it
 POLL = 0.02  # seconds
@@ -59,15 +56,10 @@ peer.selected = async () => {
 
 @pytest.fixture
 async def page():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: on Debian, apt-get install chromium")
-    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with running_chromium() as browser:
         page = await browser.new_page()
         await page.evaluate(f"() => {{ {SCRIPT} window.peer = peer; }}")
         yield page
-        await browser.close()
 
 
 class Held:

@@ -16,9 +16,9 @@ from stack.media import (
     ToneTrack,
 )
 from stack.media.patterns import read_counter
+from tests.support.waiting import until
 
 from .test_audio import loudest
-from .test_encoding import until
 from .test_files import pictures_of, resampled, sounds_of
 
 

@@ -21,6 +21,7 @@ from stack.media import (
 from stack.media import encoding as encoding_module
 from stack.media.encoding import MAX_FAILURES, MAX_RAW_PICTURES, MAX_RAW_SOUNDS
 from stack.media.patterns import read_counter
+from tests.support.waiting import until
 
 SIZE = (320, 240)
 
@@ -58,14 +59,6 @@ async def take(track):
 
 def threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("encoder-")]
-
-
-async def until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 @pytest.mark.parametrize("mime", ["video/H264", "video/VP8", "video/VP9"])

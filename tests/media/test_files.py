@@ -27,9 +27,9 @@ from stack.media import (
 from stack.media.patterns import read_counter
 from stack.media.player import MAX_PLAYED_PICTURES
 from stack.rtp import h264
+from tests.support.waiting import until
 
 from .test_audio import loudest
-from .test_encoding import until
 
 SIZE = (160, 120)
 LENGTH = 0.7  # seconds of the files that are played

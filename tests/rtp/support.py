@@ -14,7 +14,7 @@ from stack.rtp import (
     Sender,
     is_rtcp,
 )
-from stack.rtp.h264 import split_nal_units
+from stack.rtp.nal import split_nal_units
 from stack.testing import seeded_random_bytes
 
 H264_PT, RTX_PT, OPUS_PT = 102, 103, 111

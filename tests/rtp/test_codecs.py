@@ -23,6 +23,7 @@ from stack.rtp import (
     extensions,
     h264,
     is_rtcp,
+    nal,
     rtcp,
     vp8,
 )
@@ -276,7 +277,7 @@ def test_h264_round_trip(units, max_payload, short):
     access_unit = b"".join(start_code + unit for unit in units)
     payloads = h264.packetize(access_unit, max_payload)
     assert all(0 < len(payload) <= max_payload for payload in payloads)
-    assert h264.split_nal_units(h264.depacketize(payloads)) == units
+    assert nal.split_nal_units(h264.depacketize(payloads)) == units
     assert h264.is_keyframe(access_unit) == h264.is_keyframe(h264.depacketize(payloads))
 
 
@@ -284,8 +285,7 @@ def test_h264_round_trip(units, max_payload, short):
 @given(st.lists(st.binary(max_size=30), max_size=6))
 def test_h264_depacketize_raises_only_parse_errors(payloads):
     for payload in payloads:
-        h264.is_keyframe_payload(payload)
-        h264.H264.begins_keyframe(payload)
+        h264.begins_keyframe(payload)
     reasons = {None, "truncated", "bad-aggregate", "bad-fragment", "unsupported-nal-type"}
     assert reason_of(h264.depacketize, payloads) in reasons
 
@@ -310,25 +310,24 @@ def test_h264_needs_room_for_a_fragment():
 
 
 @pytest.mark.parametrize(
-    ("payload", "keyframe", "begins"),
+    ("payload", "begins"),
     [
-        (b"\x65a", True, None),
-        (b"\x67a", True, True),
-        (b"\x41a", False, False),
-        (b"\x09a", False, None),
-        (b"\x78\0\1\x67\0\1\x68", True, True),
-        (b"\x78\0\1\x09\0\1\x67", True, True),
-        (b"\x78\0\1\x09\0\1\x41", False, False),
-        (b"\x7c\x85a", True, None),
-        (b"\x7c\x05a", True, False),
-        (b"\x7c\x81a", False, False),
-        (b"\x7c", False, False),
-        (b"", False, False),
+        (b"\x65a", None),
+        (b"\x67a", True),
+        (b"\x41a", False),
+        (b"\x09a", None),
+        (b"\x78\0\1\x67\0\1\x68", True),
+        (b"\x78\0\1\x09\0\1\x67", True),
+        (b"\x78\0\1\x09\0\1\x41", False),
+        (b"\x7c\x85a", None),
+        (b"\x7c\x05a", False),
+        (b"\x7c\x81a", False),
+        (b"\x7c", False),
+        (b"", False),
     ],
 )
-def test_h264_keyframe_payloads(payload, keyframe, begins):
-    assert h264.is_keyframe_payload(payload) is keyframe
-    assert h264.H264.begins_keyframe(payload) is begins
+def test_h264_keyframe_payloads(payload, begins):
+    assert h264.begins_keyframe(payload) is begins
 
 
 def test_h264_keyframes():
@@ -339,7 +338,7 @@ def test_h264_keyframes():
 
 
 def test_h264_trailing_zeros_belong_to_no_nal_unit():
-    assert h264.split_nal_units(b"\0\0\0\1\x67a\0\0\0\0\1\x68b\0\0") == [b"\x67a", b"\x68b"]
+    assert nal.split_nal_units(b"\0\0\0\1\x67a\0\0\0\0\1\x68b\0\0") == [b"\x67a", b"\x68b"]
 
 
 @FEW
@@ -349,8 +348,8 @@ def test_vp8_round_trip(frame, max_payload, number):
     assert all(len(payload) <= max_payload for payload in payloads)
     assert vp8.depacketize(payloads) == frame
     assert {vp8.Descriptor.parse(payload)[0].picture_id for payload in payloads} == {number & 0x7FFF}
-    assert vp8.is_keyframe_payload(payloads[0]) == vp8.is_keyframe(frame)
-    assert not any(map(vp8.is_keyframe_payload, payloads[1:]))
+    assert vp8.begins_keyframe(payloads[0]) == vp8.is_keyframe(frame)
+    assert not any(map(vp8.begins_keyframe, payloads[1:]))
 
 
 @FEW
@@ -415,9 +414,9 @@ def test_h264_by_aiortc():
         frame = h264_frame(number, keyframe=number % 5 == 0, size=rng.randint(1, 5000), slices=rng.randint(1, 3))
         payloads = h264.packetize(frame, 1100)
         theirs = b"".join(codec.H264PayloadDescriptor.parse(payload)[1] for payload in payloads)
-        assert h264.split_nal_units(theirs) == h264.split_nal_units(frame)
-        packetized = codec.H264Encoder._packetize(iter(h264.split_nal_units(frame)))
-        assert h264.split_nal_units(h264.depacketize(packetized)) == h264.split_nal_units(frame)
+        assert nal.split_nal_units(theirs) == nal.split_nal_units(frame)
+        packetized = codec.H264Encoder._packetize(iter(nal.split_nal_units(frame)))
+        assert nal.split_nal_units(h264.depacketize(packetized)) == nal.split_nal_units(frame)
 
 
 def test_vp8_by_aiortc():

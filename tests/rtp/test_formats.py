@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.core import LocalError, ParseError
-from stack.rtp import PACKETIZERS, Packet, audio, av1, h264, h265, vp9
+from stack.rtp import PACKETIZERS, Packet, audio, av1, h264, h265, nal, vp9
 from stack.rtp.payload import payload_format
 
 from .frames import VIDEO, audio_frame, av1_frame, h265_frame, obu, vp9_frame
@@ -18,7 +18,7 @@ from .support import H264_PT, PPS, SPS, SSRC, body, frames_of, h264_frame, recei
 
 FEW = settings(max_examples=40, deadline=None)
 FFMPEG = json.loads((Path(__file__).parents[2] / "vectors" / "rtp" / "ffmpeg.json").read_text())
-NAL_FORMATS = {"video/h264": h264.split_nal_units, "video/h265": h264.split_nal_units}
+NAL_FORMATS = {"video/h264": nal.split_nal_units, "video/h265": nal.split_nal_units}
 
 
 def streams():
@@ -315,7 +315,7 @@ def test_h264_mode_0_sends_nal_units_alone():
     format_ = payload_format("video/H264", {"packetization-mode": "0"})
     frame = h264_frame(0, keyframe=True, size=900, slices=3)
     payloads = format_.packetize(frame, 1000)
-    assert payloads == h264.split_nal_units(frame)
+    assert payloads == nal.split_nal_units(frame)
     assert format_.depacketize(payloads) == frame
     for wrong in (h264_frame(0, size=1200), b"nothing", b"\0\0\1\x1cabc"):
         with pytest.raises(LocalError):
@@ -330,13 +330,13 @@ def test_h264_parameter_sets_are_given_to_keyframes_that_lack_them():
     assert sets.complete(first) == first
     assert len(sets) == 2
     bare = b"\0\0\0\1\x65" + body(1, 50)
-    assert h264.split_nal_units(sets.complete(bare)) == [SPS, PPS, *h264.split_nal_units(bare)]
+    assert nal.split_nal_units(sets.complete(bare)) == [SPS, PPS, *nal.split_nal_units(bare)]
     assert sets.complete(h264_frame(2)) == h264_frame(2)
 
 
 def test_h264_parameter_sets_of_a_description():
     sets = h264.ParameterSets.of_sprop("Z0LgH5WgKA==,aM48gA==")
-    assert h264.split_nal_units(sets.complete(b"\0\0\1\x65x"))[:2] == [SPS, PPS]
+    assert nal.split_nal_units(sets.complete(b"\0\0\1\x65x"))[:2] == [SPS, PPS]
     assert reason_of(h264.ParameterSets.of_sprop, "not base64!") == "bad-parameter-sets"
     assert len(h264.ParameterSets([bytes((0x68, number)) for number in range(50)])) == h264.MAX_PARAMETER_SETS
 

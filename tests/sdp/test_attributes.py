@@ -21,43 +21,45 @@ from .support import DATA, FINGERPRINT, VIDEO, media, refused, round_trip, sessi
 PASSWORD = "p" * 22
 
 
+ALL_LINES = [
+    "a=rtcp:9 IN IP6 ::",
+    "a=end-of-candidates",
+    "a=ice-ufrag:ab+/",
+    "a=ice-pwd:" + PASSWORD,
+    "a=ice-options:trickle goog-sped-v1",
+    "a=fingerprint:" + FINGERPRINT,
+    "a=setup:holdconn",
+    "a=tls-id:" + "t" * 20,
+    "a=mid:v{1}",
+    "a=bundle-only",
+    "a=extmap-allow-mixed",
+    "a=extmap:1/recvonly urn:x attr ibutes",
+    "a=recvonly",
+    "a=msid:- t",
+    "a=msid:s",
+    "a=rtcp-mux",
+    "a=rtcp-mux-only",
+    "a=rtcp-rsize",
+    "a=ptime:2.5",
+    "a=maxptime:120",
+    "a=rid:hi send pt=96,97;max-width=1280;max-fps",
+    "a=rid:lo recv",
+    "a=rid:only send max-br=1000",
+    "a=simulcast:send hi,~lo;only recv ~x",
+    "a=ssrc-group:FID 1 2",
+    "a=ssrc:1 cname:a:b",
+    "a=ssrc:1 flag",
+    "a=ssrc:2 cname:c",
+    "a=sctp-port:5000",
+    "a=max-message-size:0",
+    "a=sctp-init:AQ==",
+    "a=unknown",
+    "a=empty:",
+]
+
+
 def test_all_of_a_section():
-    lines = [
-        "a=rtcp:9 IN IP6 ::",
-        "a=end-of-candidates",
-        "a=ice-ufrag:ab+/",
-        "a=ice-pwd:" + PASSWORD,
-        "a=ice-options:trickle goog-sped-v1",
-        "a=fingerprint:" + FINGERPRINT,
-        "a=setup:holdconn",
-        "a=tls-id:" + "t" * 20,
-        "a=mid:v{1}",
-        "a=bundle-only",
-        "a=extmap-allow-mixed",
-        "a=extmap:1/recvonly urn:x attr ibutes",
-        "a=recvonly",
-        "a=msid:- t",
-        "a=msid:s",
-        "a=rtcp-mux",
-        "a=rtcp-mux-only",
-        "a=rtcp-rsize",
-        "a=ptime:2.5",
-        "a=maxptime:120",
-        "a=rid:hi send pt=96,97;max-width=1280;max-fps",
-        "a=rid:lo recv",
-        "a=rid:only send max-br=1000",
-        "a=simulcast:send hi,~lo;only recv ~x",
-        "a=ssrc-group:FID 1 2",
-        "a=ssrc:1 cname:a:b",
-        "a=ssrc:1 flag",
-        "a=ssrc:2 cname:c",
-        "a=sctp-port:5000",
-        "a=max-message-size:0",
-        "a=sctp-init:AQ==",
-        "a=unknown",
-        "a=empty:",
-    ]
-    section = media(*lines)
+    section = media(*ALL_LINES)
     assert section.rtcp == Rtcp(9, Connection("IN", "IP6", "::"))
     assert (section.ice_ufrag, section.ice_pwd) == ("ab+/", PASSWORD)
     assert section.ice_options == ["trickle", "goog-sped-v1"]
@@ -82,7 +84,7 @@ def test_all_of_a_section():
     assert section.ssrcs == [SsrcDescription(1, {"cname": "a:b", "flag": None}), SsrcDescription(2, {"cname": "c"})]
     assert (section.sctp_port, section.max_message_size) == (5000, 0)
     assert section.attributes == [("sctp-init", "AQ=="), ("unknown", None), ("empty", "")]
-    assert round_trip(session(VIDEO, *lines)).split("\r\n")[5:-1] == lines
+    assert round_trip(session(VIDEO, *ALL_LINES)).split("\r\n")[5:-1] == ALL_LINES
 
 
 def test_groups():

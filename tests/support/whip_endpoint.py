@@ -1,6 +1,5 @@
 """A small WHIP and WHEP endpoint to test clients against: one stream, our own peer connection for each session."""
 
-import asyncio
 import contextlib
 import itertools
 import json
@@ -207,13 +206,6 @@ class Endpoint:
         session.etag = f'"{session.etag[1:-3]}-{session.restarts}"'
         body = Fragment.of(SessionDescription.parse(connection.localDescription.sdp)).serialize()
         return web.Response(status=200, headers={**CORS, "Content-Type": FRAGMENT, "ETag": session.etag}, text=body)
-
-
-async def until(condition, patience=10.0):
-    """Wait for what only polling can see."""
-    async with asyncio.timeout(patience):
-        while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,27 @@
+"""The Chromium of this machine, for tests that want a browser."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+MEDIA_FLAGS = [
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@contextlib.asynccontextmanager
+async def running_chromium(*flags):
+    """A Playwright browser; the test is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: on Debian, apt-get install chromium; or set CHROMIUM to a Chrome or Chromium")
+    playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        yield browser
+        await browser.close()
