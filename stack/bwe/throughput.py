@@ -2,6 +2,7 @@
 
 INITIAL_WINDOW = 0.25  # seconds until the first estimate: a start is uneven, but a full path cannot wait
 WINDOW = 0.15  # seconds of one sample afterwards, as libwebrtc does
+MAX_WINDOW = 1.0  # seconds of one sample where the path, or one end of it, stands still now and then
 MAX_SILENCE = 2.0  # seconds without an arrival; what was before says nothing of what is
 UNCERTAINTY = 10.0  # how much a sample that differs is distrusted, as libwebrtc does
 INITIAL_VARIANCE = 50.0
@@ -17,7 +18,7 @@ class AcknowledgedBitrate:
         sample: The last whole sample alone, bit/s; follows a change at once.
     """
 
-    __slots__ = ("_begin", "_bytes", "_last", "_variance", "bitrate", "sample")
+    __slots__ = ("_begin", "_bytes", "_last", "_resumed", "_variance", "bitrate", "sample")
 
     def __init__(self) -> None:
         self.reset()
@@ -28,6 +29,7 @@ class AcknowledgedBitrate:
         self.sample: float | None = None
         self._begin: float | None = None
         self._last = 0.0
+        self._resumed = float("-inf")  # when the last silence of more than a window ended
         self._bytes = 0
         self._variance = INITIAL_VARIANCE
 
@@ -48,9 +50,13 @@ class AcknowledgedBitrate:
                 self._bytes += size
             return
         self._bytes += size
+        if received - self._last > WINDOW:
+            # A sample that ended here would count the silence and not what it held up, which comes now.
+            self._resumed = received
         self._last = max(self._last, received)
         elapsed = received - begin
-        if elapsed >= (WINDOW if self.bitrate is not None else INITIAL_WINDOW):
+        window = WINDOW if self.bitrate is not None else INITIAL_WINDOW
+        if elapsed >= window and (received - self._resumed >= window or elapsed >= MAX_WINDOW):
             self._take(self._bytes * 8.0 / elapsed)
             self._begin, self._bytes = received, 0
 

@@ -114,6 +114,11 @@ class JitterBuffer:
         """Packets before this extended sequence number are of no use any more."""
         return self._floor
 
+    @property
+    def waits_for(self) -> int:
+        """The extended sequence number of the first packet missing, while there is a gap."""
+        return self._scan
+
     def deadline(self) -> float | None:
         """Return when the present gap must be given up, or None if there is none."""
         return None if self._blocked_since is None else self._blocked_since + self.max_wait

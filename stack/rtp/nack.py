@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 MAX_MISSING = 250  # their NACK fits one datagram (1 kB), and a longer gap needs a keyframe anyway
 MAX_REQUESTS = 10  # per packet; then it is lost, or the sender has forgotten it
+ENOUGH_REQUESTS = 3  # before a packet is given up: at 5 % of loss each way 1 in 1000 has no answer to any of them
 REORDERING_DELAY = 0.01  # seconds before the first request: reordering is rarely longer on one path
 MAX_REORDERING_DELAY = 0.05  # seconds; where reordering is longer, needless requests cost less than waiting
 REORDERING_DECAY = 0.05  # of the way back to REORDERING_DELAY, per packet that was missing and came
@@ -18,6 +19,7 @@ class _Missing:
     since: float
     due: float
     expires: float
+    useless: float
     requests: int = 0
 
 
@@ -42,17 +44,18 @@ class MissingPackets:
     def __contains__(self, extended: int) -> bool:
         return extended in self._missing
 
-    def add(self, extended: int, now: float, lifetime: float) -> None:
+    def add(self, extended: int, now: float, lifetime: float, longest: float = 0.0) -> None:
         """Note that a packet is missing; the oldest is forgotten when there are too many.
 
         Args:
             extended: Extended sequence number.
             now: Seconds.
-            lifetime: Seconds after which it would be of no use.
+            lifetime: Seconds until it is given up.
+            longest: The same if by then it was not asked for `ENOUGH_REQUESTS` times.
         """
         if len(self._missing) >= MAX_MISSING:
             self._missing.pop(next(iter(self._missing)))
-        self._missing[extended] = _Missing(now, now + self.tolerance, now + lifetime)
+        self._missing[extended] = _Missing(now, now + self.tolerance, now + lifetime, now + max(lifetime, longest))
         self._stale = True
 
     def remove(self, extended: int) -> None:
@@ -89,6 +92,14 @@ class MissingPackets:
             self._stale = False
         return self._deadline
 
+    def hope(self, extended: int) -> float | None:
+        """Return until when an answer may be on its way; None after more than `ENOUGH_REQUESTS` requests.
+
+        A process that had to wait for its processor has asked less often than the time that went by says.
+        """
+        entry = self._missing.get(extended)
+        return min(entry.due, entry.useless) if entry is not None and entry.requests <= ENOUGH_REQUESTS else None
+
     def due(self, now: float, rtt: float) -> list[int]:
         """Return what to ask for at `now`, in order, and schedule the repetitions; forget what is hopeless."""
         repeat = now + max(rtt * REPEAT_FACTOR, MIN_REPEAT_INTERVAL)
@@ -96,7 +107,7 @@ class MissingPackets:
         for number, entry in list(self._missing.items()):
             if entry.due > now:
                 continue
-            if entry.expires <= now or entry.requests >= MAX_REQUESTS:
+            if now >= entry.useless or entry.requests >= (MAX_REQUESTS if now < entry.expires else ENOUGH_REQUESTS):
                 del self._missing[number]
                 continue
             entry.requests += 1

@@ -339,7 +339,7 @@ class Receiver(ReceiverControl):
             buffer.max_wait = min(max(REPAIR_MAX_WAIT, missing.tolerance + 2.5 * self.rtt), LONG_REPAIR_MAX_WAIT)
         for extended in range(max(first, end - MAX_MISSING, buffer.floor), end):
             if extended not in buffer:
-                missing.add(extended, now, buffer.max_wait)
+                missing.add(extended, now, buffer.max_wait, LONG_REPAIR_MAX_WAIT if self._repairs else 0.0)
 
     def _insert(self, extended: int, packet: Packet, now: float) -> None:
         buffer = self._buffer
@@ -368,7 +368,7 @@ class Receiver(ReceiverControl):
                 self._timers.cancel("keyframe")
         if self._playout is not None:
             self._hand_on(self._playout, now)
-        deadline = buffer.deadline()
+        deadline = self._gap_deadline()
         troubled = deadline is not None or len(self._missing) > 0
         if troubled or self._troubled:
             self._missing.remove_before(buffer.floor)
@@ -381,6 +381,14 @@ class Receiver(ReceiverControl):
                 self._timers.set_default("keyframe", now + KEYFRAME_GRACE)
             else:
                 self._want_keyframe(now)
+
+    def _gap_deadline(self) -> float | None:
+        """When the present gap is given up: not while the answer to one of its first requests may be on its way."""
+        deadline = self._buffer.deadline()
+        if deadline is None or not self._repairs:
+            return deadline
+        hope = self._missing.hope(self._buffer.waits_for)
+        return deadline if hope is None else max(deadline, hope)
 
     def _set_timer(self, name: str, deadline: float | None) -> None:
         if deadline is None:
@@ -406,7 +414,7 @@ class Receiver(ReceiverControl):
                 self._set_timer("nack", self._missing.deadline())
             elif name == "gap":
                 awaiting = self._buffer.awaiting_keyframe
-                while (deadline := self._buffer.deadline()) is not None and deadline <= now:
+                while (deadline := self._gap_deadline()) is not None and deadline <= now:
                     self._buffer.give_up()
                 self._after_buffer(now, awaiting=awaiting)
             elif name == "playout" and self._playout is not None:

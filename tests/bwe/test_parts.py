@@ -109,6 +109,27 @@ def test_throughput_follows_faster_when_a_change_is_expected():
     assert fast.bitrate > slow.bitrate
 
 
+@pytest.mark.parametrize("paused", [0.2, 0.4])
+def test_a_pause_of_the_path_is_no_lower_throughput(paused):
+    """What was held up comes at once when it goes on; a sample that ends with its first packet would be a tenth."""
+    throughput, samples = AcknowledgedBitrate(), []
+    end = feed(throughput, 1e6, 2.0)
+    for number in range(100):
+        due = end + number * 1200 * 8 / 1e6
+        throughput.packet(max(due, end + paused), 1200)
+        samples.append(throughput.sample)
+    assert min(samples) > 0.8e6
+    assert throughput.bitrate == pytest.approx(1e6, rel=0.1)
+
+
+def test_throughput_of_packets_that_are_few():
+    """Each comes after a silence; there are samples all the same."""
+    throughput = AcknowledgedBitrate()
+    end = feed(throughput, 1e6, 2.0)
+    feed(throughput, 4e4, 3.0, end)
+    assert throughput.sample == pytest.approx(4e4, rel=0.25)
+
+
 def test_throughput_after_silence_begins_anew():
     throughput = AcknowledgedBitrate()
     end = feed(throughput, 1e6, 2.0)

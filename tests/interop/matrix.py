@@ -1,15 +1,19 @@
-"""What works with which partner: kept in build/interop.json as the tests run, and shown as a page.
+"""What works with which partner: kept in build/interop.json as the tests run, and shown as a page and in the README.
 
-python -m tests.interop.matrix --markdown > docs/interop.md
+python -m tests.interop.matrix --markdown
 """
 
 import argparse
 import fcntl
 import json
+import re
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).parents[2] / "build" / "interop.json"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "build" / "interop.json"
+PAGE, README = ROOT / "docs" / "interop.md", ROOT / "README.md"
+BEGIN, END = "<!-- matrix: of `python -m tests.interop.matrix --markdown` -->\n", "<!-- end of the matrix -->"
 ROLES = {True: "we offer", False: "partner offers"}
 DATA = {
     "test_messages_of_every_size": "0 B to 1 MiB",
@@ -38,10 +42,12 @@ MODULES = frozenset({"test_matrix_data.py", "test_matrix_media.py", "test_janus.
 INTRODUCTION = """# Interoperability
 
 What works with other stacks, each as offerer and as answerer, as the tests found it when they last ran ({date}).
-`make test ARGS="-k matrix"` runs them, `python -m tests.interop.matrix --markdown > docs/interop.md` writes this page.
-A partner is a program of its own (`tests/interop/partners`) that sends back what comes on each channel. **yes**: both
-when we offer and when the partner does; -: the partner does not have it. Media goes both ways and is decoded where the
-partner decodes. ICE, TURN, DTLS and SCTP have tests of their own against aioice, coturn, OpenSSL, GnuTLS and usrsctp.
+`make test ARGS="-k matrix"` runs them, `python -m tests.interop.matrix --markdown` writes this page and the README's
+table. A partner is a program of its own (`tests/interop/partners`) that sends back what comes on each channel.
+**yes**: both when we offer and when the partner does; -: the partner does not have it. Media goes both ways and is
+decoded where the partner decodes. node-datachannel and werift do not: they send back the RTP that they get and pass
+requests for key frames on, and what comes back is compared with what was sent. ICE, TURN, DTLS and SCTP have tests of
+their own against aioice, coturn, OpenSSL, GnuTLS and usrsctp.
 """
 
 
@@ -143,12 +149,56 @@ def markdown(found):
     return "\n".join(lines) + "\n"
 
 
+def rows(page, heading):
+    """The table below a heading of the page: cells by column, by what is in the first one."""
+    lines = page.partition(f"\n{heading}")[2].partition("\n## ")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {first: dict(zip(cells[0][1:], others, strict=True)) for first, *others in cells[2:]}
+
+
+def short(page):
+    """The table of the README: what the page says, in a line for each partner."""
+    lines = ["| partner | data, we offer | data, it offers | video | sound |", "| --- | --- | --- | --- | --- |"]
+    media = rows(page, "## Video and audio")
+    for partner, cells in rows(page, "## Data channels").items():
+        offers = [not {"no", other} & set(cells.values()) for other in ("not when we do", "not when it offers")]
+        found = media.get(partner, {})
+        video = [codec for codec in ("VP8", "H.264") if found.get(codec) == "yes"]
+        sound = [codec for codec in ("Opus",) if found.get(codec) == "yes"]
+        lines.append(_short_row(partner, *offers, video, sound))
+    janus = re.search(r"^## (Janus \S+)$", page, re.MULTILINE)
+    if janus:
+        echoes, _, text = (cells["works"] == "yes" for cells in rows(page, janus[0]).values())
+        lines.append(_short_row(janus[1], echoes, text, ["VP8", "H.264"] * echoes, ["Opus"] * echoes))
+    return "\n".join(lines) + "\n"
+
+
+def _short_row(partner, we_offer, it_offers, video, sound):
+    cells = ["yes" if works else "no" for works in (we_offer, it_offers)]
+    return f"| {' | '.join([partner, *cells, ', '.join(video) or '-', ', '.join(sound) or '-'])} |"
+
+
+def in_readme(readme):
+    """The table that the README has: (what is before it, it, what is after it)."""
+    before, begin, rest = readme.partition(BEGIN)
+    table, end, after = rest.partition(END)
+    return before + begin, table, end + after
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--markdown", action="store_true", help="the page (else: the results as they are kept)")
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the page (else: print the results as they are kept)"
+    )
     arguments = parser.parse_args()
     text = RESULTS.read_text() if RESULTS.exists() else "{}"
-    print(markdown(json.loads(text)) if arguments.markdown else text, end="")  # noqa: T201  a command
+    if not arguments.markdown:
+        print(text, end="")  # noqa: T201  a command
+        return
+    page = markdown(json.loads(text))
+    before, _, after = in_readme(README.read_text())
+    PAGE.write_text(page)
+    README.write_text(before + short(page) + after)
 
 
 if __name__ == "__main__":

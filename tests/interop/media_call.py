@@ -18,7 +18,7 @@ from .stacks import prefer
 
 BROWSERS = {"Chromium": chromium, "Firefox": firefox_page}
 RESULTS = Path(__file__).parents[2] / "build" / "interop-media.json"
-MAX_BITRATE = 2_500_000  # bit/s of each video, set on both sides with setParameters
+MAX_BITRATE = 2_500_000  # bit/s of each video
 CONNECTING = 15.0  # seconds
 MILLISECONDS = 1000
 
@@ -43,7 +43,7 @@ class Call:
         self.watcher, self.channel, self.descriptions, self.measured = None, None, (), {}
         self._shown = Shown()
 
-    async def connect(self):
+    async def connect(self, bitrate):
         received = asyncio.Queue()
         self.pc.on("track", received.put_nowait)
         for track in (Moving(), Tone()):
@@ -56,10 +56,10 @@ class Call:
         tracks = {track.kind: track for track in [await received.get() for _ in range(2)]}
         self.watcher = Watcher(tracks["video"])
         self.descriptions = self.pc.localDescription.sdp, self.pc.remoteDescription.sdp
-        await self.browser.call("limit", bitrate=MAX_BITRATE)
+        await self.browser.call("limit", bitrate=bitrate)
         sender = self.pc.getSenders()[0]
         parameters = sender.getParameters()
-        parameters.encodings[0].maxBitrate = MAX_BITRATE
+        parameters.encodings[0].maxBitrate = bitrate
         await sender.setParameters(parameters)
         await until(self._flows, CONNECTING)
 
@@ -93,8 +93,8 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def call(name, mime, rate):
-    """A call over a path of `rate` bit/s each way; what it measured is kept in RESULTS."""
+async def call(name, mime, rate, bitrate=MAX_BITRATE):
+    """A call over a path of `rate` bit/s each way, a video at most `bitrate`; what it measured is kept in RESULTS."""
     async with contextlib.AsyncExitStack() as stack:
         browser = await stack.enter_async_context(BROWSERS[name]())
         path = stack.enter_context(impaired_path())
@@ -103,7 +103,7 @@ async def call(name, mime, rate):
         stack.push_async_callback(pc.close)
         made = Call(name, mime, browser, pc, path)
         async with asyncio.timeout(CONNECTING):
-            await made.connect()
+            await made.connect(bitrate)
         stack.callback(made.watcher.stop)
         yield made
         keep(f"{name} {browser.version}, {mime.partition('/')[2]}", made.measured)

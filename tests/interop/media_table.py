@@ -23,7 +23,8 @@ ASSERTED = {
     "within 3 s, and from then on no picture comes 0.5 s later than the quickest did (Firefox may take 8 s, and be 2 s "
     "late).",
     "step up": "3 Mbit/s again: the rate is back within 15 s, for a browser above that of the narrow path.",
-    "5 % loss": "For 4 s each way: at least 80 % of the pictures come out, by NACK and RTX, which both sides count.",
+    "5 % loss": "For 4 s each way, at 0.5 Mbit/s: at least 85 % of the pictures come out within 2 s more, by NACK and "
+    "RTX, which both sides count; a loaded machine has four tries.",
     "burst": "4 packets of video are lost, and then all retransmissions: the receiver has a key frame within 1 s of "
     "its PLI. We send one before that when packets are asked for that we no longer have, or the rate falls far.",
 }

@@ -20,8 +20,8 @@ from stack.rtp import (
     SourceDescription,
     rtcp,
 )
-from stack.rtp.nack import MIN_REPEAT_INTERVAL, REORDERING_DELAY
-from stack.rtp.receiver import KEYFRAME_GRACE, REORDERING_MAX_WAIT, REPAIR_MAX_WAIT, SILENCE
+from stack.rtp.nack import ENOUGH_REQUESTS, MIN_REPEAT_INTERVAL, REORDERING_DELAY
+from stack.rtp.receiver import KEYFRAME_GRACE, LONG_REPAIR_MAX_WAIT, REORDERING_MAX_WAIT, REPAIR_MAX_WAIT, SILENCE
 from stack.rtp.receiver_control import KEYFRAME_REQUEST_INTERVAL
 from stack.testing import Conditions, Link
 
@@ -161,6 +161,41 @@ def test_nacks_repeat_until_the_gap_is_given_up():
     assert all(b - a >= MIN_REPEAT_INTERVAL * 1000 for a, b in itertools.pairwise(asked))
 
 
+def feedback_at(sink, now):
+    return [packet for packet in rtcp_at(sink, now) if isinstance(packet, Nack | PictureLossIndication)]
+
+
+@pytest.mark.parametrize("requests", range(ENOUGH_REQUESTS))
+def test_a_gap_is_not_given_up_before_it_was_asked_for_often_enough(requests):
+    """Whoever had no processor for a while has asked less often than the time that went by says."""
+    frames, packets = stream(2)
+    sink, lost = receiver(), packets[1][0]
+    sink.rtt = 0.05
+    feed(sink, [*packets[0], *packets[1][1:]])
+    assert len(frames_of(sink)) == 1
+    nack = Nack(LOCAL_SSRC, SSRC, [lost.sequence_number])
+    assert [feedback_at(sink, 1.02 + 0.07 * number) for number in range(requests)] == [[nack]] * requests
+    woken = 1.0 + REPAIR_MAX_WAIT + 0.2
+    assert feedback_at(sink, woken) == [nack]
+    assert feedback_at(sink, woken + 0.06) == []
+    payload = lost.sequence_number.to_bytes(2, "big") + lost.payload
+    rtx = Packet(RTX_PT, lost.marker, 7, lost.timestamp, RTX_SSRC, payload=payload)
+    sink.receive_datagram(rtx.serialize(), woken + 0.06)
+    assert [frame.data for frame in frames_of(sink)] == frames[1:]
+
+
+@pytest.mark.parametrize("slept", [0.0, 0.6, 1.5])
+def test_a_gap_is_given_up_after_a_second_however_seldom_it_was_asked_for(slept):
+    _, packets = stream(2)
+    sink = receiver()
+    sink.rtt = 0.6
+    feed(sink, [*packets[0], *packets[1][1:]])
+    given_up = max(LONG_REPAIR_MAX_WAIT, slept)
+    for tick in range(round(slept * 100), round(given_up * 100)):
+        assert PictureLossIndication not in map(type, feedback_at(sink, 1.0 + tick / 100))
+    assert feedback_at(sink, 1.0 + given_up) == [PictureLossIndication(LOCAL_SSRC, SSRC)]
+
+
 def test_video_that_nobody_repairs_does_not_wait_long():
     _, packets = stream(2)
     sink = receiver(nack=False)
@@ -186,9 +221,12 @@ def test_without_nack_nothing_is_asked_for():
 def test_what_cannot_be_repaired_is_skipped_and_a_keyframe_asked_for():
     frames, packets = stream(6, keyframes=(0, 4))
     sink = receiver()
+    sink.rtt = 0.05
     feed(sink, [*packets[0], *packets[1][1:], *packets[2]])
     assert [frame.data for frame in frames_of(sink)] == frames[:1]
-    assert rtcp_at(sink, 1.0 + REPAIR_MAX_WAIT, PictureLossIndication) == [PictureLossIndication(LOCAL_SSRC, SSRC)]
+    asked = {tick: rtcp_at(sink, 1.0 + tick / 100, PictureLossIndication) for tick in range(40)}
+    at = round(REPAIR_MAX_WAIT * 100)
+    assert {tick: found for tick, found in asked.items() if found} == {at: [PictureLossIndication(LOCAL_SSRC, SSRC)]}
     feed(sink, packets[3], 1.4)
     assert frames_of(sink) == []
     feed(sink, packets[4] + packets[5], 1.5)

@@ -7,17 +7,18 @@ const pause = () => new Promise(done => setTimeout(done, POLL));
 const limit = value => (value === 65535 ? null : value ?? null); // an old libwebrtc says 65535 for none
 
 class Peer {
-    // api: {RTCPeerConnection, configuration, tracks(kinds), watch(track), payload(data), media(peer)}, all but the first optional
+    // api: {RTCPeerConnection, configuration, tracks(kinds), addMedia(peer, kinds, mime), watch(track), payload(data)},
+    // all but the first optional
     constructor(api) {
         this.api = {configuration: {iceServers: []}, payload: data => data, watch: () => {}, ...api};
     }
 
-    async start({channels = [], media = []}) {
+    async start({channels = [], media = [], mime = ""}) {
         this.channelsByLabel = new Map();
         this.connection = new this.api.RTCPeerConnection(this.api.configuration);
         this.connection.ondatachannel = event => this.adopt(event.channel);
-        this.connection.ontrack = event => this.api.watch(event.track, this);
-        this.wanted = media;
+        this.connection.ontrack = event => this.api.watch(event.track);
+        [this.wanted, this.mime] = [media, mime];
         for (const {label, ...options} of channels) {
             await this.open({label, ...options});
         }
@@ -53,10 +54,14 @@ class Peer {
     }
 
     async addTracks() {
-        for (const track of await this.api.tracks(this.wanted, this)) {
+        const wanted = this.wanted.splice(0);
+        if (this.api.addMedia) {
+            await this.api.addMedia(this, wanted, this.mime);
+            return;
+        }
+        for (const track of await this.api.tracks(wanted)) {
             this.connection.addTrack(track);
         }
-        this.wanted = [];
     }
 
     async described() {
