@@ -10,12 +10,27 @@ MAX_RTCP_INDEX: Final = (1 << 31) - 1  # the same section: 2^31 SRTCP packets
 MAX_SSRCS: Final = 256  # per direction and protocol: a room of simulcast senders needs tens; bounds a hostile peer
 
 FIXED_HEADER: Final = 12  # bytes: RFC 3550 section 5.1
+EXTENDED_HEADER: Final = 16  # bytes, with the four in which an extension says what it is: RFC 3550 section 5.3.1
 PLAIN: Final = 0x80  # first byte of a packet with neither padding, extension nor CSRCs
+EXTENDED: Final = 0x90  # and of one with an extension: what most packets of a WebRTC stream are
 
 StructError = struct.error  # what `unpack_rtp` raises on a packet that is too short
-unpack_rtp = struct.Struct("!BxHxxxxL").unpack_from  # first byte, sequence number, SSRC
+# First byte, sequence number, SSRC, and what is the length of the extension in words if there is one and no CSRC.
+unpack_rtp = struct.Struct("!BxHxxxxLxxH").unpack_from
 _U16 = struct.Struct("!H").unpack_from
 _RTCP = struct.Struct("!BxxxL").unpack_from
+
+
+def unpack_short(packet: bytes) -> tuple[int, int, int, int]:
+    """Return what `unpack_rtp` does, for a packet of less than 16 bytes.
+
+    Raises:
+        DropPacket: `truncated`.
+    """
+    if len(packet) < FIXED_HEADER:
+        raise DropPacket("truncated")
+    first, sequence, ssrc, words = unpack_rtp(packet.ljust(EXTENDED_HEADER, b"\0"))
+    return first, sequence, ssrc, words
 
 
 def header_length(packet: bytes, first: int) -> int:

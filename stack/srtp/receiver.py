@@ -7,6 +7,8 @@ from ..core import DropPacket, LocalError
 from .ciphers import ENCRYPTED, RTCP_HEADER, Open, RtcpOpener, RtpOpener
 from .mki import RtcpKeyTable, RtpKeyTable, trailers
 from .packet import (
+    EXTENDED,
+    EXTENDED_HEADER,
     FIXED_HEADER,
     MAX_INDEX,
     MAX_SSRCS,
@@ -16,6 +18,7 @@ from .packet import (
     packet_index,
     parse_rtcp,
     unpack_rtp,
+    unpack_short,
 )
 from .profiles import Profile, find_profile
 from .session import session_ciphers
@@ -150,10 +153,15 @@ class Receiver:
                 longer than the extension, where some are encrypted).
         """
         try:
-            first, sequence, ssrc = unpack_rtp(packet)
+            first, sequence, ssrc, words = unpack_rtp(packet)
         except StructError:
-            raise DropPacket("truncated") from None
-        header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
+            first, sequence, ssrc, words = unpack_short(packet)
+        if first == PLAIN:
+            header = FIXED_HEADER
+        elif first == EXTENDED:
+            header = EXTENDED_HEADER + (words << 2)
+        else:
+            header = header_length(packet, first)
         if header + self._overhead > len(packet):
             raise DropPacket("truncated")
         source = self._sources.get(ssrc)

@@ -7,6 +7,8 @@ from ..core import DropPacket, LocalError
 from .ciphers import RtcpSealer, RtpSealer, Seal
 from .mki import RtcpMarker, RtpMarker, check_length, trailers
 from .packet import (
+    EXTENDED,
+    EXTENDED_HEADER,
     FIXED_HEADER,
     MAX_INDEX,
     MAX_RTCP_INDEX,
@@ -17,6 +19,7 @@ from .packet import (
     packet_index,
     parse_rtcp,
     unpack_rtp,
+    unpack_short,
 )
 from .profiles import Profile, find_profile
 from .session import session_ciphers
@@ -124,10 +127,17 @@ class Sender:
                 `bad-extension` (an element that is longer than the extension, where some are encrypted).
         """
         try:
-            first, sequence, ssrc = unpack_rtp(packet)
+            first, sequence, ssrc, words = unpack_rtp(packet)
         except StructError:
-            raise DropPacket("truncated") from None
-        header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
+            first, sequence, ssrc, words = unpack_short(packet)
+        if first == PLAIN:
+            header = FIXED_HEADER
+        elif first == EXTENDED:
+            header = EXTENDED_HEADER + (words << 2)
+        else:
+            header = header_length(packet, first)
+        if header > len(packet):
+            raise DropPacket("truncated")
         source = self._sources.get(ssrc)
         if source is None:
             return self._protect_first(packet, header, sequence, ssrc)
