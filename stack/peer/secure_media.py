@@ -17,6 +17,11 @@ PacketLog: TypeAlias = Callable[[bool, str, bytes], object]
 """Called with each packet in cleartext: whether it leaves, its protocol (`rtp`, `rtcp`, `sctp`, `stun`), its bytes."""
 
 
+def _is_rtcp(packet: bytes) -> bool:
+    """Tell RTCP from RTP (RFC 5761 section 4)."""
+    return 192 <= packet[1] <= 223
+
+
 class SecureMedia:
     """Protects what leaves and unprotects what comes, once there are keys.
 
@@ -31,6 +36,7 @@ class SecureMedia:
     def __init__(self, packet_log: PacketLog | None = None) -> None:
         self.profile: int | None = None
         self.dropped: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()  # what SRTP has just dropped, not yet in `dropped`
         self._sender: srtp.Sender | None = None
         self._receiver: srtp.Receiver | None = None
         self._local: tuple[bytes, bytes] | None = None  # key and salt until there is something to protect
@@ -77,28 +83,47 @@ class SecureMedia:
 
     def receive(self, data: bytes, kind: int) -> None:
         """Take a packet that was classified as `demux.RTP` or `demux.RTCP`."""
+        if kind == RTP:
+            self.receive_rtp((data,))
+            return
         receiver = self._receiver or self._new_receiver()
         if receiver is None:
-            self._keep(self._early, data, MAX_EARLY_RTP, "too-much-early-media")
+            self._keep(self._early, (data,), MAX_EARLY_RTP, "too-much-early-media")
             return
         try:
-            if kind == RTP:
-                queue, name, plain = self._rtp, "rtp", receiver.unprotect(data)
-            else:
-                queue, name, plain = self._rtcp, "rtcp", receiver.unprotect_rtcp(data)
+            plain = receiver.unprotect_rtcp(data)
         except DropPacket as drop:
             self.dropped[f"srtp-{drop.reason}"] += 1
             return
         if self._log is not None:
-            self._log(False, name, plain)
-        self._keep(queue, plain, MAX_PENDING_RTP, "too-much-media")
+            self._log(False, "rtcp", plain)
+        self._keep(self._rtcp, (plain,), MAX_PENDING_RTP, "too-much-media")
 
-    def _keep(self, queue: deque[bytes], data: bytes, limit: int, reason: str) -> None:
+    def receive_rtp(self, batch: Sequence[bytes]) -> None:
+        """Take packets that were classified as `demux.RTP`, in order."""
+        receiver = self._receiver or self._new_receiver()
+        if receiver is None:
+            self._keep(self._early, batch, MAX_EARLY_RTP, "too-much-early-media")
+            return
+        packets = receiver.unprotect_batch(batch, self._refused)
+        if self._refused:
+            self._count_refused()
+        if self._log is not None:
+            for plain in packets:
+                self._log(False, "rtp", plain)
+        self._keep(self._rtp, packets, MAX_PENDING_RTP, "too-much-media")
+
+    def _count_refused(self) -> None:
+        for reason, count in self._refused.items():
+            self.dropped[f"srtp-{reason}"] += count
+        self._refused.clear()
+
+    def _keep(self, queue: deque[bytes], batch: Sequence[bytes], limit: int, reason: str) -> None:
         """Queue what is live: the oldest makes room for it."""
-        if len(queue) >= limit:
+        queue.extend(batch)
+        while len(queue) > limit:
             queue.popleft()
             self.dropped[reason] += 1
-        queue.append(data)
 
     def take_rtp(self) -> list[bytes]:
         """Return and forget the RTP packets that came in, decrypted."""
@@ -125,13 +150,18 @@ class SecureMedia:
         if sender is None:
             self.dropped["media-before-keys"] += len(packets)
             return
-        out, log = self._out, self._log
+        if self._log is not None:
+            for packet in packets:
+                self._log(True, "rtcp" if _is_rtcp(packet) else "rtp", packet)
+        # Senders and receivers give their reports apart from the media: packets of both kinds seldom come together.
+        if not any(map(_is_rtcp, packets)):
+            self._out += sender.protect_batch(packets, self._refused)
+            if self._refused:
+                self._count_refused()
+            return
         for packet in packets:
-            is_rtcp = 192 <= packet[1] <= 223
-            if log is not None:
-                log(True, "rtcp" if is_rtcp else "rtp", packet)
             try:
-                out.append(sender.protect_rtcp(packet) if is_rtcp else sender.protect(packet))
+                self._out.append(sender.protect_rtcp(packet) if _is_rtcp(packet) else sender.protect(packet))
             except DropPacket as drop:
                 self.dropped[f"srtp-{drop.reason}"] += 1
 

@@ -255,24 +255,33 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._receive(datagram, now)
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
-        """Take what a socket had, in order; a run of DTLS on one path is looked up once."""
+        """Take what a socket had, in order; a run of DTLS or RTP on one path is looked up once."""
         now = self._clamp(now)
-        checked: Datagram | None = None  # what came last, if it was DTLS on a path that is in use
+        checked: Datagram | None = None  # what came last, if it was one of these on a path that is in use
+        rtp: list[bytes] = []  # what came last and is still encrypted
         for datagram in datagrams:
             data, connection = datagram.data, self.dtls
-            if not data or not 20 <= data[0] <= 63 or connection is None or self.path.relays:
+            kind = classify(data)
+            if (kind != RTP and (kind != DTLS or connection is None)) or self.path.relays or self._closed:
                 checked = None
-                self.receive_datagram(datagram, now)
-            elif checked is not None and datagram.remote is checked.remote and datagram.local is checked.local:
-                connection.receive_datagram(data, now)
-            elif not self._closed and self.ice.accepts(datagram.local, datagram.remote):
-                self.stirred = True
-                self.ice.data_received(now, datagram.local, datagram.remote)
-                connection.receive_datagram(data, now)
-                checked = datagram
-            else:
+            elif checked is None or datagram.remote is not checked.remote or datagram.local is not checked.local:
                 checked = None
+                if self.ice.accepts(datagram.local, datagram.remote):
+                    self.stirred = True
+                    self.ice.data_received(now, datagram.local, datagram.remote)
+                    checked = datagram
+            if checked is not None and kind == RTP:
+                rtp.append(data)
+                continue
+            if rtp:
+                self.media.receive_rtp(rtp)
+                rtp = []
+            if checked is None:
                 self.receive_datagram(datagram, now)
+            elif connection is not None:
+                connection.receive_datagram(data, now)
+        if rtp:
+            self.media.receive_rtp(rtp)
 
     def _receive(self, datagram: Datagram, now: float) -> None:
         data = datagram.data

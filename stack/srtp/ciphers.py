@@ -5,7 +5,8 @@ mixed with SSRC and index; the SSRC's part is the same for every packet of a sou
 source, which has it at hand with all else that does not change: here nanoseconds count, a packet takes about 1500.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from ..core import DropPacket
@@ -18,6 +19,8 @@ ENCRYPTED: Final = 0x80000000  # the E flag
 
 Seal = Callable[[bytes, int, int], bytes]
 Open = Callable[[bytes, int, int], bytes]
+SealRun = Callable[[Sequence[bytes], int, int], list[bytes]]
+OpenRun = Callable[[Sequence[bytes], int, int], list[bytes]]
 
 
 class RtpOpener(Protocol):
@@ -232,6 +235,38 @@ class Gcm:
             return associated + encrypt((base ^ index).to_bytes(12, "big"), packet[header:], associated)
 
         return seal
+
+    def run_sealer(self, ssrc: int) -> SealRun:
+        """Return the function that protects the packets of a `packet.Run`.
+
+        It takes the packets, the length of their headers, and the index of the first one.
+        """
+        base, encrypt = self.iv_base(ssrc), self._encrypt
+
+        def seal_run(packets: Sequence[bytes], header: int, index: int) -> list[bytes]:
+            sealed: list[bytes] = []
+            append = sealed.append
+            for number, packet in enumerate(packets, index):
+                associated = packet[:header]
+                append(associated + encrypt((base ^ number).to_bytes(12, "big"), packet[header:], associated))
+            return sealed
+
+        return seal_run
+
+    def run_opener(self, ssrc: int) -> OpenRun:
+        """Return the function that undoes `run_sealer`'s, up to the first packet that is not authentic."""
+        base, decrypt = self.iv_base(ssrc), self._decrypt
+
+        def open_run(packets: Sequence[bytes], header: int, index: int) -> list[bytes]:
+            plain: list[bytes] = []
+            append = plain.append
+            with contextlib.suppress(InvalidTag):
+                for number, packet in enumerate(packets, index):
+                    associated = packet[:header]
+                    append(associated + decrypt((base ^ number).to_bytes(12, "big"), packet[header:], associated))
+            return plain
+
+        return open_run
 
     def opener(self, ssrc: int) -> Open:
         """Return the function that undoes `sealer`'s; see `RtpOpener.opener`."""

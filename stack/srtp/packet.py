@@ -1,6 +1,7 @@
 """The few header fields that SRTP needs, and the 48-bit packet index."""
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from ..core import DropPacket
@@ -10,12 +11,29 @@ MAX_RTCP_INDEX: Final = (1 << 31) - 1  # the same section: 2^31 SRTCP packets
 MAX_SSRCS: Final = 256  # per direction and protocol: a room of simulcast senders needs tens; bounds a hostile peer
 
 FIXED_HEADER: Final = 12  # bytes: RFC 3550 section 5.1
+EXTENDED_HEADER: Final = 16  # bytes, with the four in which an extension says what it is: RFC 3550 section 5.3.1
 PLAIN: Final = 0x80  # first byte of a packet with neither padding, extension nor CSRCs
+EXTENDED: Final = 0x90  # and of one with an extension: what most packets of a WebRTC stream are
+
+MIN_RUN: Final = 8  # packets: with fewer it takes longer to look for a run than it saves
 
 StructError = struct.error  # what `unpack_rtp` raises on a packet that is too short
-unpack_rtp = struct.Struct("!BxHxxxxL").unpack_from  # first byte, sequence number, SSRC
+# First byte, sequence number, SSRC, and what is the length of the extension in words if there is one and no CSRC.
+unpack_rtp = struct.Struct("!BxHxxxxLxxH").unpack_from
 _U16 = struct.Struct("!H").unpack_from
 _RTCP = struct.Struct("!BxxxL").unpack_from
+
+
+def unpack_short(packet: bytes) -> tuple[int, int, int, int]:
+    """Return what `unpack_rtp` does, for a packet of less than 16 bytes.
+
+    Raises:
+        DropPacket: `truncated`.
+    """
+    if len(packet) < FIXED_HEADER:
+        raise DropPacket("truncated")
+    first, sequence, ssrc, words = unpack_rtp(packet.ljust(EXTENDED_HEADER, b"\0"))
+    return first, sequence, ssrc, words
 
 
 def header_length(packet: bytes, first: int) -> int:
@@ -39,6 +57,45 @@ def header_length(packet: bytes, first: int) -> int:
     if header > size:
         raise DropPacket("truncated")
     return header
+
+
+Run = tuple[list[bytes], int, int, int]
+"""RTP packets of one source whose numbers follow each other without a wrap: packets, SSRC, first number, bytes of each
+header."""
+
+
+def runs(packets: Iterable[bytes], overhead: int) -> list[Run]:
+    """Split a batch into runs, in its order. What is not like most RTP packets is a run by itself, without a check.
+
+    Args:
+        packets: Any bytes.
+        overhead: Bytes that there must be behind each header.
+    """
+    found: list[Run] = []
+    run: list[bytes] = []
+    source = following = kind = words = shortest = -1  # what continues the run
+    for packet in packets:
+        try:
+            first, sequence, ssrc, length = unpack_rtp(packet)
+        except StructError:
+            first = sequence = ssrc = length = -2
+        if (
+            sequence == following
+            and ssrc == source
+            and first == kind
+            and (length == words or first == PLAIN)
+            and len(packet) >= shortest
+        ):
+            run.append(packet)
+            following += 1
+            continue
+        header = FIXED_HEADER if first == PLAIN else EXTENDED_HEADER + (length << 2)
+        shortest = header + overhead
+        usual = first in {PLAIN, EXTENDED} and len(packet) >= shortest
+        source, following, kind, words = ssrc, sequence + 1 if usual else -1, first, length
+        run = [packet]
+        found.append((run, ssrc, sequence, header))
+    return found
 
 
 def parse_rtcp(packet: bytes) -> int:

@@ -1,21 +1,27 @@
 """The receiving direction of an SRTP session."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from ..core import DropPacket, LocalError
-from .ciphers import ENCRYPTED, RTCP_HEADER, Open, RtcpOpener, RtpOpener
+from .ciphers import ENCRYPTED, RTCP_HEADER, Gcm, Open, OpenRun, RtcpOpener, RtpOpener
 from .mki import RtcpKeyTable, RtpKeyTable, trailers
 from .packet import (
+    EXTENDED,
+    EXTENDED_HEADER,
     FIXED_HEADER,
     MAX_INDEX,
     MAX_SSRCS,
+    MIN_RUN,
     PLAIN,
     StructError,
     header_length,
     packet_index,
     parse_rtcp,
+    runs,
     unpack_rtp,
+    unpack_short,
 )
 from .profiles import Profile, find_profile
 from .session import session_ciphers
@@ -37,13 +43,21 @@ class _Seen:
 
 
 class _Source(_Seen):
-    """The same for RTP, with the function that opens the packets of this SSRC."""
+    """The same for RTP, with the functions that open the packets of this SSRC."""
 
-    __slots__ = ("open",)
+    __slots__ = ("open", "open_run")
 
-    def __init__(self, open_: Open, index: int, window: int) -> None:
+    def __init__(self, open_: Open, open_run: OpenRun | None, index: int, window: int) -> None:
         super().__init__(index, window)
         self.open = open_
+        self.open_run = open_run
+
+    def add(self, count: int) -> None:
+        """Note that the `count` packets behind the highest index came."""
+        indices, window, end = self.indices, len(self.indices), self.highest + count + 1
+        for index in range(end - count, end):
+            indices[index % window] = index
+        self.highest = end - 1
 
 
 class Receiver:
@@ -150,10 +164,15 @@ class Receiver:
                 longer than the extension, where some are encrypted).
         """
         try:
-            first, sequence, ssrc = unpack_rtp(packet)
+            first, sequence, ssrc, words = unpack_rtp(packet)
         except StructError:
-            raise DropPacket("truncated") from None
-        header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
+            first, sequence, ssrc, words = unpack_short(packet)
+        if first == PLAIN:
+            header = FIXED_HEADER
+        elif first == EXTENDED:
+            header = EXTENDED_HEADER + (words << 2)
+        else:
+            header = header_length(packet, first)
         if header + self._overhead > len(packet):
             raise DropPacket("truncated")
         source = self._sources.get(ssrc)
@@ -174,6 +193,45 @@ class Receiver:
             source.highest = index
         return plain
 
+    def unprotect_batch(self, packets: Sequence[bytes], dropped: Counter[str]) -> list[bytes]:
+        """Do what `unprotect` does with each packet of a batch: faster where many of one source came at once.
+
+        Args:
+            packets: SRTP packets in the order in which they came; any bytes.
+            dropped: Where a packet that `unprotect` drops is counted, by reason.
+
+        Returns:
+            The RTP packets of the others, in the same order.
+        """
+        if len(packets) < MIN_RUN or not isinstance(self._rtp, Gcm):
+            return self._unprotect_each(packets, dropped)
+        out: list[bytes] = []
+        for run in runs(packets, self._overhead):
+            left, ssrc, sequence, header = run
+            while len(left) >= MIN_RUN:
+                source = self._sources.get(ssrc)
+                if source is None or source.open_run is None or source.highest + 1 & 0xFFFF != sequence or not sequence:
+                    out += self._unprotect_each(left[:1], dropped)
+                    left, sequence = left[1:], sequence + 1
+                    continue
+                plain = source.open_run(left, header, source.highest + 1)
+                source.add(len(plain))
+                out += plain
+                if len(plain) < len(left):
+                    dropped["bad-tag"] += 1  # what it stopped at
+                left, sequence = left[len(plain) + 1 :], sequence + len(plain) + 1
+            out += self._unprotect_each(left, dropped)
+        return out
+
+    def _unprotect_each(self, packets: Iterable[bytes], dropped: Counter[str]) -> list[bytes]:
+        out = []
+        for packet in packets:
+            try:
+                out.append(self.unprotect(packet))
+            except DropPacket as drop:
+                dropped[drop.reason] += 1
+        return out
+
     def _unprotect_first(self, packet: bytes, header: int, sequence: int, ssrc: int) -> bytes:
         """Unprotect a packet of a source not heard of, and remember the source if it is authentic."""
         open_ = self._rtp.opener(ssrc)
@@ -181,7 +239,9 @@ class Receiver:
         plain = open_(packet, header, sequence)
         if len(self._sources) >= MAX_SSRCS:
             raise DropPacket("too-many-ssrcs")
-        self._sources[ssrc] = _Source(open_, sequence, self._window)
+        # Only with GCM is there enough around the cipher that is saved by a loop of its own.
+        open_run = self._rtp.run_opener(ssrc) if isinstance(self._rtp, Gcm) else None
+        self._sources[ssrc] = _Source(open_, open_run, sequence, self._window)
         return plain
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:

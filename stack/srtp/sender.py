@@ -1,22 +1,28 @@
 """The sending direction of an SRTP session."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from ..core import DropPacket, LocalError
-from .ciphers import RtcpSealer, RtpSealer, Seal
+from .ciphers import Gcm, RtcpSealer, RtpSealer, Seal, SealRun
 from .mki import RtcpMarker, RtpMarker, check_length, trailers
 from .packet import (
+    EXTENDED,
+    EXTENDED_HEADER,
     FIXED_HEADER,
     MAX_INDEX,
     MAX_RTCP_INDEX,
     MAX_SSRCS,
+    MIN_RUN,
     PLAIN,
     StructError,
     header_length,
     packet_index,
     parse_rtcp,
+    runs,
     unpack_rtp,
+    unpack_short,
 )
 from .profiles import Profile, find_profile
 from .session import session_ciphers
@@ -27,17 +33,31 @@ REPEAT_WINDOW: Final = 2048  # packets per SSRC that may be sent again: a second
 class _Source:
     """What the sender knows of one of its SSRCs: how to seal, highest index, and the tags of the last packets."""
 
-    __slots__ = ("highest", "seal", "tags")
+    __slots__ = ("highest", "seal", "seal_run", "tags")
 
-    def __init__(self, seal: Seal, highest: int) -> None:
-        self.seal = seal
+    def __init__(self, cipher: RtpSealer, ssrc: int, highest: int) -> None:
+        self.use(cipher, ssrc)
         self.highest = highest
         self.tags = [b""] * REPEAT_WINDOW  # by index modulo their number; empty: not sent
+
+    def use(self, cipher: RtpSealer, ssrc: int) -> None:
+        """Seal with this cipher."""
+        self.seal: Seal = cipher.sealer(ssrc)
+        # Only with GCM is there enough around the cipher that is saved by a loop of its own.
+        self.seal_run: SealRun | None = cipher.run_sealer(ssrc) if isinstance(cipher, Gcm) else None
 
     def skip_to(self, index: int) -> None:
         """Make `index` the highest, and forget the tags in whose place those of the indices between would stand."""
         for skipped in range(max(self.highest + 1, index - REPEAT_WINDOW), index):
             self.tags[skipped % REPEAT_WINDOW] = b""
+        self.highest = index
+
+    def add(self, sealed: Iterable[bytes], tag: int) -> None:
+        """Take packets behind the highest index, and remember their tags; `tag` is where these begin."""
+        index, tags = self.highest, self.tags
+        for packet in sealed:
+            index += 1
+            tags[index % REPEAT_WINDOW] = packet[tag:]
         self.highest = index
 
 
@@ -106,7 +126,7 @@ class Sender:
             raise LocalError(f"the MKIs of this session have {self._mki_length} bytes, not {len(mki)}")
         self._rtp, self._rtcp = self._ciphers(mki, key, salt)
         for ssrc, source in self._sources.items():
-            source.seal = self._rtp.sealer(ssrc)
+            source.use(self._rtp, ssrc)
             source.tags = [b""] * REPEAT_WINDOW  # under the new key no index has been used
 
     def protect(self, packet: bytes) -> bytes:
@@ -124,10 +144,17 @@ class Sender:
                 `bad-extension` (an element that is longer than the extension, where some are encrypted).
         """
         try:
-            first, sequence, ssrc = unpack_rtp(packet)
+            first, sequence, ssrc, words = unpack_rtp(packet)
         except StructError:
-            raise DropPacket("truncated") from None
-        header = FIXED_HEADER if first == PLAIN else header_length(packet, first)
+            first, sequence, ssrc, words = unpack_short(packet)
+        if first == PLAIN:
+            header = FIXED_HEADER
+        elif first == EXTENDED:
+            header = EXTENDED_HEADER + (words << 2)
+        else:
+            header = header_length(packet, first)
+        if header > len(packet):
+            raise DropPacket("truncated")
         source = self._sources.get(ssrc)
         if source is None:
             return self._protect_first(packet, header, sequence, ssrc)
@@ -140,10 +167,48 @@ class Sender:
         source.tags[index % REPEAT_WINDOW] = sealed[self._tag :]
         return sealed
 
+    def protect_batch(self, packets: Sequence[bytes], dropped: Counter[str]) -> list[bytes]:
+        """Do what `protect` does with each packet of a batch: faster for what is a frame of video or the like.
+
+        Args:
+            packets: RTP packets of any sources, in the order in which they are to leave.
+            dropped: Where a packet that `protect` refuses is counted, by reason.
+
+        Returns:
+            The SRTP packets of the others, in the same order.
+        """
+        if len(packets) < MIN_RUN or not isinstance(self._rtp, Gcm):
+            return self._protect_each(packets, dropped)
+        out: list[bytes] = []
+        for run in runs(packets, 0):
+            left, ssrc, sequence, header = run
+            while len(left) >= MIN_RUN:
+                source = self._sources.get(ssrc)
+                if source is None or source.seal_run is None or source.highest + 1 & 0xFFFF != sequence or not sequence:
+                    # The first packet of a source, or behind a gap, goes alone; those behind it are the next ones.
+                    out += self._protect_each(left[:1], dropped)
+                    left, sequence = left[1:], sequence + 1
+                    continue
+                sealed = source.seal_run(left, header, source.highest + 1)
+                source.add(sealed, self._tag)
+                out += sealed
+                left = []
+            out += self._protect_each(left, dropped)
+        return out
+
+    def _protect_each(self, packets: Iterable[bytes], dropped: Counter[str]) -> list[bytes]:
+        out = []
+        for packet in packets:
+            try:
+                out.append(self.protect(packet))
+            except DropPacket as drop:
+                dropped[drop.reason] += 1
+        return out
+
     def _protect_first(self, packet: bytes, header: int, sequence: int, ssrc: int) -> bytes:
         if len(self._sources) >= MAX_SSRCS:
             raise DropPacket("too-many-ssrcs")
-        source = _Source(self._rtp.sealer(ssrc), sequence)
+        source = _Source(self._rtp, ssrc, sequence)
         sealed = source.seal(packet, header, sequence)
         source.tags[sequence % REPEAT_WINDOW] = sealed[self._tag :]
         self._sources[ssrc] = source

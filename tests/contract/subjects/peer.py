@@ -99,8 +99,8 @@ def limit_pending_rtp():
     class Clear:
         """Passes everything."""
 
-        def unprotect(self, data):
-            return data
+        def unprotect_batch(self, packets, dropped):
+            return packets
 
     transport = build(1).a.transport
     transport.ice.accepts = lambda local, remote: True
