@@ -12,7 +12,7 @@ from .config import Closed, Config, Event, HandshakeCompleted
 from .flights import RETRANSMIT, FlightSender
 from .handshake import Handshake, HandshakeFailure
 from .reassembly import Fragment, Message, Reassembler, parse_fragments
-from .record import RecordWriter, Unprotect, new_reader, new_writer
+from .record import RecordWriter, Unprotect, UnprotectRun, new_reader, new_writer
 from .server import ServerHandshake
 from .wire import (
     DTLS_1_0,
@@ -57,7 +57,7 @@ class ConnectionState(StrEnum):
 _CONNECTED: Final = ConnectionState.CONNECTED
 
 
-def _no_keys_yet(_datagram: bytes, _start: int, _end: int, _content_type: int, _number: int) -> bytes:
+def _no_keys_yet(_record: bytes, _content_type: int, _number: int) -> bytes:
     raise DropPacket("unexpected-epoch")
 
 
@@ -104,6 +104,7 @@ class Connection(Machine[bytes, bytes, Event]):
         self._writers: list[RecordWriter] = [RecordWriter()]
         self._write_epoch = 0
         self._unprotect: Unprotect = _no_keys_yet
+        self._unprotect_run: UnprotectRun | None = None
         self._read_epoch = 0
         self._read_keys: tuple[bytes, bytes] | None = None
         self._change_cipher_spec_seen = False
@@ -310,7 +311,7 @@ class Connection(Machine[bytes, bytes, Event]):
         if self._handshake_complete and size >= HEADER_SIZE and not self._over:
             kind, version, number, length = _unpack_header(datagram, 0)
             if kind == _APPLICATION_DATA and version == DTLS_1_2 and length + HEADER_SIZE == size:
-                self._on_protected(datagram, 0, size, kind, number, now)
+                self._on_protected(datagram, kind, number, now)
                 return
         if self._over:
             self.dropped["closed"] += 1
@@ -320,6 +321,21 @@ class Connection(Machine[bytes, bytes, Event]):
             self._hold(datagram)
         else:
             self._receive_records(datagram, now)
+
+    def receive_batch(self, datagrams: Sequence[bytes], now: float) -> None:
+        """Take what a socket had, in order; faster than one by one where it is application data."""
+        now = self._clamp(now)
+        at = 0
+        while at < len(datagrams):
+            if self._unprotect_run is not None and self._handshake_complete and not self._over:
+                contents, done = self._unprotect_run(datagrams[at:] if at else datagrams, self.dropped)
+                for content in contents:
+                    self._keep(content)
+                at += done
+                if at == len(datagrams):
+                    return
+            self.receive_datagram(datagrams[at], now)
+            at += 1
 
     def _receive_records(self, datagram: bytes, now: float) -> None:
         offset, size = 0, len(datagram)
@@ -342,19 +358,22 @@ class Connection(Machine[bytes, bytes, Event]):
             elif epoch != self._read_epoch:
                 self._on_other_epoch(kind, epoch, datagram[start:offset])
             elif epoch:
-                self._on_protected(datagram, start, offset, kind, number, now)
+                self._on_protected(datagram[start:offset], kind, number, now)
             else:
                 self._on_plaintext(kind, datagram[start + HEADER_SIZE : offset], now)
 
-    def _on_protected(self, datagram: bytes, start: int, end: int, kind: int, number: int, now: float) -> None:
+    def _on_protected(self, record: bytes, kind: int, number: int, now: float) -> None:
         try:
-            content = self._unprotect(datagram, start, end, kind, number)
+            content = self._unprotect(record, kind, number)
         except DropPacket as drop:
             self.dropped[drop.reason] += 1
             return
         if kind != _APPLICATION_DATA:
             self._on_content(kind, content, now)
             return
+        self._keep(content)
+
+    def _keep(self, content: bytes) -> None:
         # Before the Finished is checked it waits, and is not given out: RFC 6347 section 4.1 allows it to overtake.
         pending = self._received_bytes + len(content)
         if len(self._received) >= self._max_received or pending > self._max_received_bytes:
@@ -428,7 +447,7 @@ class Connection(Machine[bytes, bytes, Event]):
         for record in records:
             try:  # a reader of its own: the record is opened again when its epoch has begun
                 kind, _, number, _ = _unpack_header(record, 0)
-                content = new_reader(1, suite, *ends, 64)(record, 0, len(record), kind, number)
+                content = new_reader(1, suite, *ends, 64)[0](record, kind, number)
                 fragments = parse_fragments(content) if kind == _HANDSHAKE else []
             except (DropPacket, ParseError):
                 continue
@@ -530,7 +549,7 @@ class Connection(Machine[bytes, bytes, Event]):
         ours, peers = ends if self._role == "client" else ends[::-1]
         self._writers.append(new_writer(1, suite, *ours))
         self._read_keys = peers
-        self._unprotect = new_reader(1, suite, *peers, self._config.replay_window)
+        self._unprotect, self._unprotect_run = new_reader(1, suite, *peers, self._config.replay_window)
 
     def _complete(self) -> None:
         suite, certificate = self._handshake.suite, self._handshake.peer_certificate

@@ -1,7 +1,8 @@
 """The record layer: one writer and one reader per epoch and direction (RFC 6347 section 4.1)."""
 
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..core import DropPacket
@@ -14,11 +15,13 @@ TAG_SIZE: Final = 16  # of both AEADs: RFC 5116 section 5.1, RFC 7905 section 2
 MAX_RECORDS_PER_EPOCH: Final = 2**47
 
 _pack_header = HEADER.pack
+_unpack_header = HEADER.unpack_from
 _pack_u64 = struct.Struct("!Q").pack
 _pack_u16 = struct.Struct("!H").pack
 # What follows the number in the associated data: RFC 5246 section 6.2.3.3, RFC 6347 section 4.1.2.1.
 _pack_suffix = struct.Struct("!BHH").pack
 _BYTES: Final = tuple(bytes((value,)) for value in range(256))
+_APPLICATION_DATA: Final = int(ContentType.APPLICATION_DATA)
 _PREFIXES: Final[dict[int, bytes]] = {kind: struct.pack("!BH", kind, DTLS_1_2) for kind in ContentType}
 
 
@@ -116,16 +119,20 @@ class ChaChaWriter(RecordWriter):
         return records
 
 
-Unprotect = Callable[[bytes, int, int, int, int], bytes]
+Unprotect = Callable[[bytes, int, int], bytes]
+UnprotectRun = Callable[[Sequence[bytes], Counter[str]], tuple[list[bytes], int]]
 
 
-def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: int) -> Unprotect:
+def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: int) -> tuple[Unprotect, UnprotectRun]:
     """Return what opens the protected records of one epoch and keeps its replay window (RFC 6347 section 4.1.2.6).
 
-    The result is called as `unprotect(datagram, start, end, content_type, number)` with the offsets of the record
-    (at least one header apart), and type, epoch and sequence number from its header. It returns the content, or
-    raises `DropPacket`: `unexpected-epoch`, `replayed`, `too-old`, `short-record`, `record-overflow` or
-    `bad-record-mac`.
+    The first result is called as `unprotect(record, content_type, number)` with a record, which is at least a header,
+    and type, epoch and sequence number out of its header. It returns the content, or raises `DropPacket`:
+    `unexpected-epoch`, `replayed`, `too-old`, `short-record`, `record-overflow` or `bad-record-mac`.
+
+    The second one is for bulk: it is called with a batch of datagrams and opens them as long as each is one record of
+    application data with a higher number than any before. What does not open is counted as `bad-record-mac`. It returns
+    the contents, and how many datagrams it has dealt with: the next one is something else.
 
     Args:
         epoch: Number of the epoch.
@@ -136,7 +143,7 @@ def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: in
     """
     decrypt = suite.aead(key).decrypt
     explicit_nonce = suite.explicit_nonce_length
-    overhead = HEADER_SIZE + explicit_nonce
+    body = HEADER_SIZE + explicit_nonce
     implicit = int.from_bytes(iv, "big")
     first, last = epoch << EPOCH_SHIFT, (epoch + 1 << EPOCH_SHIFT) - 1
     highest = first - 1
@@ -145,7 +152,7 @@ def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: in
     suffix = b""
 
     # A closure and not a class: its variables are reached in half the time, and this runs for every record.
-    def unprotect(datagram: bytes, start: int, end: int, content_type: int, number: int) -> bytes:
+    def unprotect(record: bytes, content_type: int, number: int) -> bytes:
         nonlocal highest, last_type, last_size, suffix
         if number > highest:
             if number > last:
@@ -156,19 +163,19 @@ def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: in
             raise DropPacket("too-old")
         elif received[number % window] == number:
             raise DropPacket("replayed")
-        body = start + overhead
-        size = end - body - TAG_SIZE
+        size = len(record)
         if size != last_size or content_type != last_type:  # bulk data comes in runs of one size
-            if size < 0:
+            content_size = size - body - TAG_SIZE
+            if content_size < 0:
                 raise DropPacket("short-record")
-            if size > MAX_PLAINTEXT:
+            if content_size > MAX_PLAINTEXT:
                 raise DropPacket("record-overflow")
             last_size, last_type = size, content_type
-            suffix = _pack_suffix(content_type, DTLS_1_2, size)
+            suffix = _pack_suffix(content_type, DTLS_1_2, content_size)
         # RFC 5288 section 3, RFC 7905 section 2
-        nonce = iv + datagram[body - 8 : body] if explicit_nonce else (implicit ^ number).to_bytes(12, "big")
+        nonce = iv + record[13:21] if explicit_nonce else (implicit ^ number).to_bytes(12, "big")
         try:
-            content = decrypt(nonce, datagram[body:end], datagram[start + 3 : start + 11] + suffix)
+            content = decrypt(nonce, record[body:], record[3:11] + suffix)
         except InvalidTag:
             raise DropPacket("bad-record-mac") from None
         received[number % window] = number
@@ -176,7 +183,37 @@ def new_reader(epoch: int, suite: CipherSuite, key: bytes, iv: bytes, window: in
             highest = number
         return content
 
-    return unprotect
+    def unprotect_run(datagrams: Sequence[bytes], dropped: Counter[str]) -> tuple[list[bytes], int]:
+        nonlocal highest
+        contents: list[bytes] = []
+        append, done, newest, size = contents.append, 0, highest, -1
+        for datagram in datagrams:
+            if len(datagram) != size:
+                size = len(datagram)
+                content_size = size - body - TAG_SIZE
+                if not 0 <= content_size <= MAX_PLAINTEXT:
+                    break
+                suffix = _pack_suffix(_APPLICATION_DATA, DTLS_1_2, content_size)
+            kind, version, number, length = _unpack_header(datagram)
+            if (
+                not newest < number <= last
+                or kind != _APPLICATION_DATA
+                or version != DTLS_1_2
+                or length + HEADER_SIZE != size
+            ):
+                break
+            done += 1
+            nonce = iv + datagram[13:21] if explicit_nonce else (implicit ^ number).to_bytes(12, "big")
+            try:
+                append(decrypt(nonce, datagram[body:], datagram[3:11] + suffix))
+            except InvalidTag:
+                dropped["bad-record-mac"] += 1
+                continue
+            received[number % window] = newest = number
+        highest = newest
+        return contents, done
+
+    return unprotect, unprotect_run
 
 
 def new_writer(epoch: int, suite: CipherSuite, key: bytes, iv: bytes) -> RecordWriter:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from .. import datachannel, dtls, ice, sctp, srtp
 from ..core import Address, Datagram, LocalError, Machine, PeerError, RandomBytes
 from ..datachannel.wire import DCEP
-from ..demux import DTLS, RTCP, RTP, STUN, classify
+from ..demux import DTLS, RTCP, RTP, STUN, UNKNOWN, classify
 from .configuration import Configuration
 from .errors import OperationError
 from .ice_transport import IceTransport
@@ -255,33 +255,37 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._receive(datagram, now)
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
-        """Take what a socket had, in order; a run of DTLS or RTP on one path is looked up once."""
+        """Take what a socket had, in order; a run of DTLS or RTP on one path is looked up once and opened together."""
         now = self._clamp(now)
-        checked: Datagram | None = None  # what came last, if it was one of these on a path that is in use
-        rtp: list[bytes] = []  # what came last and is still encrypted
+        run: list[bytes] = []
+        last: Datagram | None = None  # what came last, if it is in the run
+        of = UNKNOWN
         for datagram in datagrams:
-            data, connection = datagram.data, self.dtls
-            kind = classify(data)
-            if (kind != RTP and (kind != DTLS or connection is None)) or self.path.relays or self._closed:
-                checked = None
-            elif checked is None or datagram.remote is not checked.remote or datagram.local is not checked.local:
-                checked = None
-                if self.ice.accepts(datagram.local, datagram.remote):
-                    self.stirred = True
-                    self.ice.data_received(now, datagram.local, datagram.remote)
-                    checked = datagram
-            if checked is not None and kind == RTP:
-                rtp.append(data)
-                continue
-            if rtp:
-                self.media.receive_rtp(rtp)
-                rtp = []
-            if checked is None:
-                self.receive_datagram(datagram, now)
-            elif connection is not None:
-                connection.receive_datagram(data, now)
-        if rtp:
-            self.media.receive_rtp(rtp)
+            kind = classify(datagram.data)
+            if last is None or kind != of or datagram.remote is not last.remote or datagram.local is not last.local:
+                self._receive_run(run, of, now)
+                if not self._goes_with_others(kind) or not self.ice.accepts(datagram.local, datagram.remote):
+                    run, last = [], None
+                    self.receive_datagram(datagram, now)
+                    continue
+                run, of = [], kind
+                self.stirred = True
+                self.ice.data_received(now, datagram.local, datagram.remote)
+            last = datagram
+            run.append(datagram.data)
+        self._receive_run(run, of, now)
+
+    def _goes_with_others(self, kind: int) -> bool:
+        usable = kind == RTP or (kind == DTLS and self.dtls is not None)
+        return usable and not self.path.relays and not self._closed
+
+    def _receive_run(self, run: Sequence[bytes], kind: int, now: float) -> None:
+        if not run:
+            return
+        if kind == RTP:
+            self.media.receive_rtp(run)
+        elif self.dtls is not None:
+            self.dtls.receive_batch(run, now)
 
     def _receive(self, datagram: Datagram, now: float) -> None:
         data = datagram.data

@@ -121,12 +121,11 @@ def our_records():
     writer = new_writer(1, suite, key, salt)
     burst = [PAYLOAD] * BURST
     sealed = new_writer(1, suite, key, salt).protect(23, burst)
-    size = len(sealed[0])
 
     def unprotect():
-        reader = new_reader(1, suite, key, salt, 256)  # or all but the first burst would be replays
+        reader, _ = new_reader(1, suite, key, salt, 256)  # or all but the first burst would be replays
         for number, datagram in enumerate(sealed, 1 << 48):
-            reader(datagram, 0, size, 23, number)
+            reader(datagram, 23, number)
 
     return lambda: writer.protect(23, burst), unprotect
 
