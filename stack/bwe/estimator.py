@@ -189,9 +189,19 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         self._min, self._max = float(min_bitrate), float(max_bitrate)
         if not self._probed_start:
             self._rate.bitrate = float(start_bitrate)
-            self._probing.forget()
-            self._events = deque(event for event in self._events if not isinstance(event, ProbeRequested))
             self._probe_start()
+        self._publish()
+
+    def expect_more(self, now: float) -> None:
+        """Look for what the path carries as at the start: a stream begins that wants more than all before it.
+
+        What the little that was sent has lost says nothing of a higher rate.
+        """
+        self._clamp(now)
+        if self._closed:
+            return
+        self._loss = LossController()
+        self._probe_start()
         self._publish()
 
     def packet_sent(self, sequence_number: int, size: int, now: float, *, probe: int | None = None) -> None:
@@ -467,6 +477,8 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     # -- what follows ------------------------------------------------------------------------------------------
 
     def _probe_start(self) -> None:
+        self._probing.forget()
+        self._events = deque(event for event in self._events if not isinstance(event, ProbeRequested))
         for factor in FIRST_FACTORS:
             self._probe(factor * self._rate.bitrate, max(self._now, 0.0), initial=True)
 

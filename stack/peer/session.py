@@ -8,6 +8,7 @@ from ..core import ParseError, RandomBytes
 from ..ice.candidate import generate_parameters
 from .codecs import HEADER_EXTENSIONS, negotiate
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, SdpSyntaxError
+from .reports import reports_on
 from .signaling import (
     NOT_ASSOCIATED,
     TRANSITIONS,
@@ -408,6 +409,7 @@ class Session(Writing):
         else:
             transceiver.codecs = negotiate([item.codec for item in self._codecs_to_offer(transceiver)], theirs)
         transceiver.extensions = usable(theirs.extmaps, {ext.uri for ext in ours.extmaps})
+        transceiver.reports = reports_on(transceiver.codecs, transceiver.extensions)
         groups = [group.ssrcs for group in theirs.ssrc_groups if group.semantics == "FID"]
         repairs = {ssrc for group in groups for ssrc in group[1:]}
         transceiver.remote_ssrcs = tuple(s.ssrc for s in theirs.ssrcs if s.ssrc not in repairs)

@@ -81,6 +81,7 @@ class Transceiver:
         target_bitrate: What the path carries for it, bit/s; None before that is known.
         received_payload_type: Of the last packet that came; None before the first.
         extensions: Negotiated header extensions, URI to id.
+        reports: Which reports on single packets were agreed, see `reports`; None for none.
         remote_ssrcs: What the peer's description says it sends with.
         remote_streams: Stream ids of the peer's msid.
         remote_track_id: Track id of the peer's msid.
@@ -109,6 +110,7 @@ class Transceiver:
     target_bitrate: int | None = None
     received_payload_type: int | None = None
     extensions: dict[str, int] = field(default_factory=dict)
+    reports: str | None = None
     remote_ssrcs: tuple[int, ...] = ()
     remote_streams: tuple[str, ...] = ()
     remote_track_id: str = ""

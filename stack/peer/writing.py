@@ -170,9 +170,7 @@ class Writing:
             media = self._data_media(section)
         elif section.transceiver is not None and not section.is_refused:
             transceiver = section.transceiver
-            extensions = transceiver.extensions or {
-                uri: number for number, uri in enumerate(HEADER_EXTENSIONS[section.kind], 1)
-            }
+            extensions = self._extensions_to_offer(transceiver)
             codecs = self._codecs_to_offer(transceiver)
             media = self._media(section, transceiver, codecs, extensions, transceiver.direction)
         else:
@@ -181,6 +179,19 @@ class Writing:
         if section.rejected:
             media.port = 0
         return media
+
+    def _extensions_to_offer(self, transceiver: Transceiver) -> dict[str, int]:
+        """Those that were agreed; in a section that is new, under the numbers that they have in the others.
+
+        MID is read before a packet's section is known (RFC 9143 section 9.2), so a number means one thing everywhere.
+        """
+        if transceiver.extensions:
+            return transceiver.extensions
+        numbers = {uri: number for other in self.transceivers for uri, number in other.extensions.items()}
+        for uri in (uri for kind in HEADER_EXTENSIONS.values() for uri in kind):
+            if uri not in numbers:
+                numbers[uri] = next(number for number in range(1, 256) if number not in numbers.values())
+        return {uri: numbers[uri] for uri in HEADER_EXTENSIONS[transceiver.kind]}
 
     @staticmethod
     def _codecs_to_offer(transceiver: Transceiver) -> list[NegotiatedCodec]:

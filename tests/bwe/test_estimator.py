@@ -42,6 +42,21 @@ def test_bounds_set_before_the_first_packet_begin_anew():
     assert [event.cluster.bitrate for event in events_of(made, ProbeRequested)] == [3_000_000, 6_000_000]
 
 
+def test_a_stream_that_wants_more_begins_with_clusters_again():
+    made = estimator(start_bitrate=400_000)
+    feed = Feed(made, queueing(3_000_000))
+    feed.run(1, rate=50_000)
+    made._loss.bitrate = 70_000.0  # what the little has lost
+    made.expect_more(feed.now)
+    clusters = [event.cluster for event in events_of(made, ProbeRequested)]
+    start = made.target_bitrate
+    assert start >= 400_000
+    assert [cluster.bitrate / start for cluster in clusters] == pytest.approx([3, 6], rel=0.01)
+    made.close(feed.now)
+    made.expect_more(feed.now)
+    assert events_of(made, ProbeRequested) == []
+
+
 def test_bounds_set_later_hold_at_once_and_keep_the_estimate():
     made = estimator()
     made.packet_sent(1, SIZE, START)

@@ -85,8 +85,18 @@ def test_the_target_finds_what_the_path_carries():
     assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + 0.15
 
 
+def reported_sections(*kinds):
+    """As peers describe themselves that report on packets of some sections only."""
+
+    def tamper(_, text):
+        head, *sections = text.split("m=")
+        return "m=".join([head, *(part if part.startswith(kinds) else without_feedback("", part) for part in sections)])
+
+    return tamper
+
+
 def test_sound_that_the_peer_does_not_report_on_is_not_taken_for_video():
-    film = Film(3e6, sound=True)
+    film = Film(3e6, sound=True, tamper=reported_sections("video"))
     sending = film.call.a.media.sending
     for number in range(200):
         film.call.a.send_frame(film.sound, bytes(160), number * 960, film.call.now)
@@ -101,7 +111,8 @@ def test_sound_that_the_peer_does_not_report_on_is_not_taken_for_video():
 
 
 def test_sound_that_the_target_does_not_include_takes_nothing_from_it():
-    film = Film(3e6, sound=True, configuration=peer.Configuration(bitrates=(20_000, 30_000, 30_000)))
+    narrow = peer.Configuration(bitrates=(20_000, 30_000, 30_000))
+    film = Film(3e6, sound=True, configuration=narrow, tamper=reported_sections("video"))
     call = film.call
     for number in range(150):  # 80 kbit/s of sound with its headers
         call.a.send_frame(film.sound, bytes(160), number * 960, call.now)
@@ -207,26 +218,103 @@ def test_a_path_that_carries_the_largest_bitrate_is_not_probed_any_more():
     assert film.video.sender.stats.padding_packets + film.video.sender.stats.retransmitted == before
 
 
+def speak(call, sound, frames):
+    """80 kbit/s of sound with its headers."""
+    for _ in range(frames):
+        call.a.send_frame(sound, bytes(160), round(call.now * 48000) & 0xFFFFFFFF, call.now)
+        call.link.run(seconds=0.02)
+
+
+def play(call, sound, video, seconds):
+    """Sound and as much video as the target says."""
+    end, number = call.now + seconds, 0
+    while call.now < end:
+        call.a.send_frame(sound, bytes(160), round(call.now * 48000) & 0xFFFFFFFF, call.now)
+        size = max(call.a.media.sending.target_bitrate - 60_000, 30_000) // 8 // FPS
+        call.a.send_frame(
+            video, (DELTA if number else START) + bytes(size), number * 3000, call.now, keyframe=not number
+        )
+        number += 1
+        call.link.run(seconds=1 / FPS)
+
+
+def test_sound_is_part_of_the_estimate():
+    call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
+    sound = call.a.add_track("audio")
+    assert call.connect()
+    speak(call, sound, 100)
+    estimator = call.a.media.sending.estimator
+    assert estimator.acknowledged_bitrate == pytest.approx(160 * 8 * 50, rel=0.4)
+    assert estimator.rtt == pytest.approx(2 * DELAY, abs=0.06)
+    assert estimator.dropped.total() == 0
+    assert call.a.media.sending.pacer.dropped.total() == 0  # nothing to probe with, and nothing asked for
+
+
+def test_video_that_joins_sound_looks_for_what_the_path_carries():
+    call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
+    sound = call.a.add_track("audio")
+    assert call.connect()
+    speak(call, sound, 300)
+    before = call.a.media.sending.estimator
+    video = call.a.add_track("video")
+    call.negotiate()
+    play(call, sound, video, 1.5)
+    estimator = call.a.media.sending.estimator
+    assert estimator is before
+    assert estimator.dropped.total() == 0
+    assert estimator.target_bitrate > 2e6
+
+
 def test_video_that_joins_a_call_of_sound_is_estimated_from_reports_on_its_packets():
     """The first negotiation agrees on no such reports, the second one does."""
     call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
     sound = call.a.add_track("audio")
-    assert call.connect()
-    for number in range(50):
-        call.a.send_frame(sound, bytes(160), number * 960, call.now)
-        call.link.run(seconds=0.02)
+    call.negotiate(tamper=without_feedback)
+    assert call.link.run(lambda: call.connected, seconds=5)
+    speak(call, sound, 50)
     before = call.a.media.sending.estimator
     video = call.a.add_track("video")
-    call.negotiate()
+    call.negotiate(tamper=reported_sections("video"))
     estimator = call.a.media.sending.estimator
     assert estimator is not before
     assert estimator.target_bitrate == before.target_bitrate
-    for number in range(150):
-        call.a.send_frame(sound, bytes(160), (50 + number) * 960, call.now)
-        size = estimator.target_bitrate // 8 // FPS
-        call.a.send_frame(
-            video, (DELTA if number else START) + bytes(size), number * 3000, call.now, keyframe=not number
-        )
-        call.link.run(seconds=1 / FPS)
+    play(call, sound, video, 5.0)
     assert estimator.dropped["unknown-packet"] == 0
     assert estimator.target_bitrate > 2e6
+
+
+def test_sound_that_is_reported_on_does_not_speak_for_video_that_is_not():
+    """Then REMB and what receiver reports say of losses decide."""
+    call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
+    sound, video = call.a.add_track("audio"), call.a.add_track("video")
+    call.negotiate(tamper=reported_sections("audio"))
+    assert call.link.run(lambda: call.connected, seconds=5)
+    assert (sound.reports, video.reports) == ("transport-cc", None)
+    play(call, sound, video, 15.0)
+    assert call.a.media.sending.estimator.dropped.total() == 0
+    assert 1e6 < call.a.media.sending.target_bitrate < 3e6
+
+
+def test_a_section_that_agrees_to_reports_later_is_numbered_from_then_on():
+    call = Call(Conditions(delay=DELAY, rate=3e6, queue=60_000))
+    sound, video = call.a.add_track("audio"), call.a.add_track("video")
+    call.negotiate(tamper=reported_sections("audio"))
+    assert call.link.run(lambda: call.connected, seconds=5)
+    play(call, sound, video, 1.0)
+    sender = video.sender
+    call.negotiate(call.b, call.a)  # the answerer has not forgotten what it can
+    assert video.sender is sender
+    assert video.reports is None  # what was agreed stays
+    text = call.b.local_description.sdp
+    assert text.count("transport-wide-cc") == 1
+    call.link.run(seconds=0.5)  # nothing is on its way any more
+    video.extensions = dict(sound.extensions)  # as if the peer had added it
+    video.reports = "transport-cc"
+    call.a.media.configure(call.a.transceivers, call.now)
+    call.b.transceivers[1].extensions = dict(sound.extensions)
+    call.b.transceivers[1].reports = "transport-cc"
+    call.b.media.configure(call.b.transceivers, call.now)
+    play(call, sound, video, 2.0)
+    estimator = call.a.media.sending.estimator
+    assert estimator.dropped["unknown-packet"] == 0
+    assert estimator.acknowledged_bitrate > 0.7 * call.a.media.sending.target_bitrate
