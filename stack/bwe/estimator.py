@@ -95,7 +95,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     ) -> None:
         super().__init__()
         _check_bounds(min_bitrate, start_bitrate, max_bitrate)
-        self._min, self._max = float(min_bitrate), float(max_bitrate)
+        self._min, self._start, self._max = float(min_bitrate), float(start_bitrate), float(max_bitrate)
         self._transport_feedback = transport_feedback
         self._history: dict[int, _Sent] = {}
         self._last_number = 0x10000  # unwrapped
@@ -178,7 +178,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     # -- what it is told ---------------------------------------------------------------------------------------
 
     def set_bounds(self, min_bitrate: float, start_bitrate: float, max_bitrate: float) -> None:
-        """Set the bounds; `start_bitrate` counts only before the first packet.
+        """Set the bounds; `start_bitrate` counts only before the first packet, and for `expect_more`.
 
         Raises:
             LocalError: If they are not 0 < min <= start <= max, bit/s.
@@ -186,7 +186,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         _check_bounds(min_bitrate, start_bitrate, max_bitrate)
         if self._closed:
             raise LocalError("the estimator is closed")
-        self._min, self._max = float(min_bitrate), float(max_bitrate)
+        self._min, self._start, self._max = float(min_bitrate), float(start_bitrate), float(max_bitrate)
         if not self._probed_start:
             self._rate.bitrate = float(start_bitrate)
             self._probe_start()
@@ -195,12 +195,16 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     def expect_more(self, now: float) -> None:
         """Look for what the path carries as at the start: a stream begins that wants more than all before it.
 
-        What the little that was sent has lost says nothing of a higher rate.
+        How the little that was sent arrived says what that little was, and nothing of what the path carries.
         """
         self._clamp(now)
         if self._closed:
             return
         self._loss = LossController()
+        self._drain = Drain()
+        self._detector.reset()
+        self._throughput.reset()
+        self._rate.bitrate = min(max(self._rate.bitrate, self._start), self._max)
         self._probe_start()
         self._publish()
 

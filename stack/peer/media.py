@@ -43,7 +43,7 @@ class Media:
         self._remb = RembFeedback(configuration.bitrates)
         self._path_changes = 0
         self._dropped: Counter[str] = Counter()
-        self._reporting = Reporting(int.from_bytes(random_bytes(4), "big"))
+        self._reporting = Reporting(int.from_bytes(random_bytes(4), "big"), configuration.ntp_offset)
         self._transport_sequence = 0
 
     # -- negotiation -------------------------------------------------------------------------------------------

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from .. import rtp
-from .reports import TRANSPORT_CC
+from .reports import CCFB, TRANSPORT_CC
 from .transceiver import Transceiver
 
 FEEDBACK_INTERVAL: Final = 0.05
 """Seconds between reports on packets: what a sender needs to notice a full path within the next picture or two."""
 
-Generator: TypeAlias = rtp.TransportFeedbackGenerator
+Generator: TypeAlias = rtp.TransportFeedbackGenerator | rtp.CongestionFeedbackGenerator
 
 
 class Reporting:
@@ -18,33 +18,50 @@ class Reporting:
 
     Args:
         ssrc: Sender SSRC of the reports.
+        ntp_offset: Seconds to add to `now` for NTP time, which RFC 8888's have.
 
     Attributes:
         generator: Makes them; None until a section that we receive has agreed to some.
     """
 
-    def __init__(self, ssrc: int) -> None:
-        self._ssrc = ssrc
-        self._extension_id: int | None = None
+    def __init__(self, ssrc: int, ntp_offset: float) -> None:
+        self._ssrc, self._ntp_offset = ssrc, ntp_offset
+        self._known: tuple[str, int | None] | None = None  # the kind, and the number of the extension
         self.generator: Generator | None = None
 
     def configure(self, transceivers: Sequence[Transceiver], now: float) -> None:
         """Take note of what a negotiation has agreed on."""
-        agreed = (t for t in transceivers if t.receiver is not None and t.reports == TRANSPORT_CC)
-        extension_id = next((t.extensions[rtp.TRANSPORT_CC] for t in agreed), None)
-        if extension_id is None or extension_id == self._extension_id:
+        wanted = next(
+            (
+                (transceiver.reports, transceiver.extensions.get(rtp.TRANSPORT_CC))
+                for transceiver in transceivers
+                if transceiver.receiver is not None and transceiver.reports is not None
+            ),
+            None,
+        )
+        if wanted is None or wanted == self._known:
             return
         if self.generator is not None:
             self.generator.close(now)
-        self._extension_id = extension_id
-        self.generator = rtp.TransportFeedbackGenerator(
-            ssrc=self._ssrc, extension_id=extension_id, interval=FEEDBACK_INTERVAL
-        )
+        self._known = wanted
+        kind, extension_id = wanted
+        if kind == CCFB:
+            self.generator = rtp.CongestionFeedbackGenerator(
+                ssrc=self._ssrc, ntp_offset=self._ntp_offset, interval=FEEDBACK_INTERVAL
+            )
+        elif kind == TRANSPORT_CC and extension_id is not None:
+            self.generator = rtp.TransportFeedbackGenerator(
+                ssrc=self._ssrc, extension_id=extension_id, interval=FEEDBACK_INTERVAL
+            )
 
     def receive_packet(self, transceiver: Transceiver, packet: rtp.Packet, now: float) -> None:
         """Take note of a packet that has arrived.
 
         One with a number is reported on whatever codec it is of: who numbers it counts what is missing as lost.
         """
-        if self.generator is not None and transceiver.extensions.get(rtp.TRANSPORT_CC) == self._extension_id:
-            self.generator.receive_packet(packet, now)
+        generator = self.generator
+        if isinstance(generator, rtp.CongestionFeedbackGenerator):
+            if transceiver.reports == CCFB:
+                generator.receive_arrival(packet.ssrc, packet.sequence_number, now)
+        elif generator is not None and rtp.TRANSPORT_CC in transceiver.extensions:
+            generator.receive_packet(packet, now)

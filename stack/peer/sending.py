@@ -9,7 +9,9 @@ from typing import Final
 
 from .. import bwe, rtp
 from ..rtp.sender import MAX_PADDING_BYTES
+from .awaited import Awaited
 from .configuration import Configuration
+from .reports import CCFB
 from .transceiver import Transceiver
 
 AUDIO_BITRATE: Final = 50_000
@@ -45,6 +47,7 @@ class Sending:
         self._reported = False  # whether the estimate follows reports on single packets
         self._has_begun = False  # to send video
         self._numbers = 0  # of packets if it does not
+        self._awaited = Awaited()  # if it follows those of RFC 8888
         self._keyframes: set[int] = set()
         self._shared = 0  # the target that was divided last
 
@@ -76,6 +79,7 @@ class Sending:
         if self.estimator is not None:
             start = self.estimator.target_bitrate
         self._reported = reported
+        self._awaited = Awaited()
         self.estimator = bwe.Estimator(
             min_bitrate=low, start_bitrate=start, max_bitrate=high, transport_feedback=reported
         )
@@ -97,6 +101,9 @@ class Sending:
             if isinstance(packet, rtp.TransportFeedback):
                 if self._reported:
                     estimator.feedback(packet.arrivals(), now)
+            elif isinstance(packet, rtp.CongestionFeedback):
+                if self._reported:
+                    estimator.feedback(self._awaited.arrivals(packet), now)
             elif isinstance(packet, rtp.ReceiverReport | rtp.SenderReport):
                 for block in packet.reports:
                     if block.ssrc in self._senders:
@@ -153,11 +160,15 @@ class Sending:
         if known is None:
             return None
         data = known[1].serialize(packet, now)
-        number = packet.transport_sequence_number if self._reported else None
-        if number is None:
-            if self._reported:
-                return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
+        number: int | None
+        if not self._reported:
             number = self._numbers = (self._numbers + 1) & 0xFFFF
+        elif known[0].reports == CCFB:
+            number = self._awaited.add(packet.ssrc, packet.sequence_number or 0)
+        else:
+            number = packet.transport_sequence_number
+        if number is None:
+            return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
         estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
         return data
 

@@ -46,12 +46,13 @@ def test_a_stream_that_wants_more_begins_with_clusters_again():
     made = estimator(start_bitrate=400_000)
     feed = Feed(made, queueing(3_000_000))
     feed.run(1, rate=50_000)
-    made._loss.bitrate = 70_000.0  # what the little has lost
+    made._loss.bitrate = 70_000.0  # by what the little has lost
+    made._rate.bitrate = 60_000.0  # by how late it was
     made.expect_more(feed.now)
     clusters = [event.cluster for event in events_of(made, ProbeRequested)]
-    start = made.target_bitrate
-    assert start >= 400_000
-    assert [cluster.bitrate / start for cluster in clusters] == pytest.approx([3, 6], rel=0.01)
+    assert made.target_bitrate == 400_000
+    assert made.acknowledged_bitrate is None
+    assert [cluster.bitrate for cluster in clusters] == [1_200_000, 2_400_000]
     made.close(feed.now)
     made.expect_more(feed.now)
     assert events_of(made, ProbeRequested) == []

@@ -189,6 +189,34 @@ def test_a_peer_without_transport_wide_feedback_tells_by_remb():
     assert frames > 0.8 * 5 * FPS
 
 
+@pytest.mark.parametrize(
+    ("reports", "found", "late"),
+    [(("ccfb",), 0.75, 0.2), (("transport-cc",), 0.75, 0.2), ((), 0.25, 0.25)],
+    ids=["RFC 8888", "transport-cc", "REMB"],
+)
+def test_a_step_of_a_lossy_link_is_followed_whatever_the_peer_reports(reports, found, late):
+    film = Film(3e6, loss=0.01, seed=5, sound=True, configuration=peer.Configuration(packet_reports=reports))
+    kind = reports[0] if reports else None
+    assert film.video.reports == film.sound.reports == kind
+    film.roll(12)
+    frames, bitrate = film.roll(4)
+    assert found * 3e6 < bitrate < 3e6
+    assert frames > 0.95 * 4 * FPS
+    film.set_rate(1.5e6)
+    film.roll(2)
+    frames, bitrate = film.roll(6)
+    assert max(found, 0.5) * 1.5e6 < bitrate < 1.5e6
+    assert frames > 0.9 * 6 * FPS
+    assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + late
+    film.set_rate(3e6)
+    film.roll(8)
+    _, bitrate = film.roll(4)
+    assert max(found, 0.4) * 3e6 < bitrate < 3e6
+    sending = film.call.a.media.sending
+    assert sending.estimator.dropped.total() == 0
+    assert bool(sending.estimator.acknowledged_bitrate) == bool(reports)
+
+
 def test_two_streams_share_what_there_is_and_one_may_be_limited():
     call = Call(Conditions(delay=DELAY))
     one, two = call.a.add_track("video"), call.a.add_track("video")
