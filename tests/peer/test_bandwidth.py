@@ -71,6 +71,10 @@ class Film:
         self.obey()
         return self.bitrate
 
+    def set_loss(self, loss):
+        for direction in self.call.link._directions:
+            direction.pipe.conditions.loss = loss
+
     def set_rate(self, rate):
         for direction in self.call.link._directions:
             direction.pipe.conditions.rate = rate
@@ -136,6 +140,21 @@ def test_capacity_that_falls_by_half_is_noticed_within_a_second():
     assert bitrate > 0.7 * 2e6
     assert frames > 0.85 * 8 * FPS
     assert statistics.quantiles(film.delays, n=20)[-1] < DELAY + 0.2
+
+
+@pytest.mark.parametrize("reports", ["transport-cc", "ccfb"])
+def test_a_moment_in_which_nothing_arrives_costs_no_bitrate(reports):
+    film = Film(4e6, sound=True, configuration=peer.Configuration(packet_reports=(reports,)))
+    film.roll(10)
+    before = film.bitrate_of_video()
+    film.set_loss(1.0)
+    film.roll(0.3)
+    film.set_loss(0.0)
+    film.roll(1)
+    frames, bitrate = film.roll(3)
+    assert film.bitrate_of_video() > 0.8 * before
+    assert bitrate > 0.75 * before
+    assert frames > 0.9 * 3 * FPS
 
 
 def test_a_bound_of_the_application_is_kept():
