@@ -76,6 +76,7 @@ class Transceiver:
         receiver: The RTP receiver while the peer may send.
         timestamp_offset: Added to the timestamps of what we send: RFC 3550 section 5.1 wants a random origin.
         has_track: Whether there is something to send.
+        source_id: Id of that, which may have been replaced since `track_id` was told; empty for `track_id`.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
         encoding: How we send.
         target_bitrate: What the path carries for it, bit/s; None before that is known.
@@ -95,6 +96,7 @@ class Transceiver:
     rtx_ssrc: int
     timestamp_offset: int = 0
     has_track: bool = False
+    source_id: str = ""
     added_by_track: bool = False
     current_direction: str | None = None
     mid: str | None = None
