@@ -71,6 +71,7 @@ class Configured(States):
         changes: dict[str, Any] = {}
         if machine is None:
             changes["bundle_policy"] = ours.bundlePolicy
+            changes["packet_reports"] = tuple(ours.packetReports)
         if ours.iceTransportPolicy == "relay":
             changes["ice_transport_policy"] = "relay"
         if ours.pathMtu is not None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -262,6 +263,8 @@ class RTCConfiguration:
         iceCandidatePoolSize: Taken and not used: candidates are found in the first turn of the loop.
         certificates: Ours for DTLS, the first one that has not expired; one of the process's by default.
         bitrates: Ours: smallest, first and largest bit/s of all media that we send.
+        packetReports: Ours: kinds of reports on single packets to offer and to accept, best first: `transport-cc`, and
+            `ccfb`, those of RFC 8888. By default `transport-cc`, which is what browsers know.
         pathMtu: Ours: largest UDP payload to look for on the path; data channels use what gets through (RFC 8899).
             1472 finds Ethernet's, 8972 jumbo frames. None keeps to 1200, which passes everywhere.
         keyLog: Ours: a file to which the secrets of DTLS go, as SSLKEYLOGFILE has them, so that Wireshark can decrypt a
@@ -288,6 +291,7 @@ class RTCConfiguration:
     iceCandidatePoolSize: int = 0
     certificates: list[RTCCertificate] = field(default_factory=list)
     bitrates: tuple[int, int, int] | None = None
+    packetReports: Sequence[Literal["transport-cc", "ccfb"]] = ("transport-cc",)
     pathMtu: int | None = None
     keyLog: str | os.PathLike[str] | None = None
     packetLog: str | os.PathLike[str] | None = None
@@ -305,6 +309,8 @@ class RTCConfiguration:
             raise ValueError(f"iceTransportPolicy must be 'all' or 'relay', not {self.iceTransportPolicy!r}")
         if self.bundlePolicy not in {"balanced", "max-compat", "max-bundle"}:
             raise ValueError(f"bundlePolicy is balanced, max-compat or max-bundle, not {self.bundlePolicy!r}")
+        if not set(self.packetReports) <= {"transport-cc", "ccfb"}:
+            raise ValueError(f"packetReports are of 'transport-cc' and 'ccfb', not {self.packetReports!r}")
         if self.pathMtu is not None and not 1200 <= self.pathMtu <= 16000:
             raise ValueError(f"pathMtu is 1200 to 16000 bytes, not {self.pathMtu}")
         if self.rtcpMuxPolicy != "require":

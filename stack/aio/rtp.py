@@ -202,6 +202,8 @@ class RTCRtpSender:
         if track is not None and track.kind != self.kind:
             raise TypeError(f"this sender is for {self.kind}, the track is {track.kind}")
         self._track = track
+        self._transceiver.has_track = track is not None
+        self._transceiver.source_id = track.id if track is not None else ""
         if self._negotiated is not None:
             mime = self._negotiated
             self.halt()

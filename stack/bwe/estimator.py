@@ -11,6 +11,7 @@ from .delay import DelayDetector
 from .drain import Drain
 from .events import Closed, EstimatorEvent, ProbeRequested, TargetBitrateChanged, Usage
 from .loss import LossController, ReportedLoss
+from .outage import Outages
 from .probing import (
     APPLICATION_INTERVAL,
     CARRIED,
@@ -95,7 +96,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     ) -> None:
         super().__init__()
         _check_bounds(min_bitrate, start_bitrate, max_bitrate)
-        self._min, self._max = float(min_bitrate), float(max_bitrate)
+        self._min, self._start, self._max = float(min_bitrate), float(start_bitrate), float(max_bitrate)
         self._transport_feedback = transport_feedback
         self._history: dict[int, _Sent] = {}
         self._last_number = 0x10000  # unwrapped
@@ -108,6 +109,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         self._rate = RateControl(float(start_bitrate))
         self._drain = Drain()
         self._loss = LossController()
+        self._outages = Outages()
         self._reported_loss = ReportedLoss()
         self._application = ApplicationLimited()
         self._probing = Probing()
@@ -178,7 +180,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     # -- what it is told ---------------------------------------------------------------------------------------
 
     def set_bounds(self, min_bitrate: float, start_bitrate: float, max_bitrate: float) -> None:
-        """Set the bounds; `start_bitrate` counts only before the first packet.
+        """Set the bounds; `start_bitrate` counts only before the first packet, and for `expect_more`.
 
         Raises:
             LocalError: If they are not 0 < min <= start <= max, bit/s.
@@ -186,12 +188,26 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         _check_bounds(min_bitrate, start_bitrate, max_bitrate)
         if self._closed:
             raise LocalError("the estimator is closed")
-        self._min, self._max = float(min_bitrate), float(max_bitrate)
+        self._min, self._start, self._max = float(min_bitrate), float(start_bitrate), float(max_bitrate)
         if not self._probed_start:
             self._rate.bitrate = float(start_bitrate)
-            self._probing.forget()
-            self._events = deque(event for event in self._events if not isinstance(event, ProbeRequested))
             self._probe_start()
+        self._publish()
+
+    def expect_more(self, now: float) -> None:
+        """Look for what the path carries as at the start: a stream begins that wants more than all before it.
+
+        How the little that was sent arrived says what that little was, and nothing of what the path carries.
+        """
+        self._clamp(now)
+        if self._closed:
+            return
+        self._loss = LossController()
+        self._drain = Drain()
+        self._detector.reset()
+        self._throughput.reset()
+        self._rate.bitrate = min(max(self._rate.bitrate, self._start), self._max)
+        self._probe_start()
         self._publish()
 
     def packet_sent(self, sequence_number: int, size: int, now: float, *, probe: int | None = None) -> None:
@@ -253,9 +269,9 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         history, last_number = self._history, self._last_number
         detect, acknowledge = self._detector.packet, self._throughput.packet
         one_way = float("inf")
-        packets = lost = size = 0
+        packets = lost = size = run = excused = 0
         first_sent = last_sent = now
-        last_received = None
+        last_received, last_arrival = None, 0.0
         path_since = self._path_since
         highest, highest_total = self._last_reported, self._total_reported
         for number, received in results:
@@ -270,6 +286,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
                     continue  # said before
                 sent.lost = True
                 lost += 1
+                run += 1
             elif not isfinite(received):
                 self._dropped["bad-time"] += 1
                 continue
@@ -279,13 +296,16 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
                     lost -= 1  # it was only late
                     continue
                 if at > path_since:
+                    if run:
+                        excused += self._excuse(run, at, received)
+                        run = 0
                     if received - at < one_way:  # noqa: PLR1730  a call less for each packet
                         one_way = received - at
                     detect(at, received)
                     acknowledge(received, sent.size)
                     if sent.probe is not None:
                         self._probing.packet(sent.probe, sent.size, at, received)
-                    last_received = at
+                    last_received, last_arrival = at, received
             if key > highest:
                 highest, highest_total = key, sent.total
             packets += 1
@@ -295,10 +315,18 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
                 first_sent = at
         if packets:
             self._last_reported, self._total_reported = highest, max(highest_total, self._total_reported)
-            self._reported(packets, max(lost, 0), size, first_sent, last_sent, now)
+            self._reported(packets - excused, max(lost - excused, 0), size, first_sent, last_sent, now)
         if last_received is not None:
+            self._outages.arrived(last_received, last_arrival)
             self._arrived(one_way, now - last_received, now)
         self._publish()
+
+    def _excuse(self, lost: int, sent: float, received: float) -> int:
+        """Return how many of so many losses in a row say nothing of the rate; nor does the time without arrivals."""
+        if not self._outages.explains(lost, sent, received):
+            return 0
+        self._throughput.interrupt()
+        return lost
 
     def _reported(self, packets: int, lost: int, size: int, first_sent: float, last_sent: float, now: float) -> None:
         """The path of reports is alive: losses, and the time-out."""
@@ -424,6 +452,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         self._detector = DelayDetector()
         self._queue = QueueDelay()
         self._loss = LossController()
+        self._outages = Outages()
         self._throughput.reset()
         self._drain = Drain()
         self._rtt = None
@@ -467,6 +496,8 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
     # -- what follows ------------------------------------------------------------------------------------------
 
     def _probe_start(self) -> None:
+        self._probing.forget()
+        self._events = deque(event for event in self._events if not isinstance(event, ProbeRequested))
         for factor in FIRST_FACTORS:
             self._probe(factor * self._rate.bitrate, max(self._now, 0.0), initial=True)
 

@@ -33,6 +33,11 @@ class AcknowledgedBitrate:
         self._bytes = 0
         self._variance = INITIAL_VARIANCE
 
+    def interrupt(self) -> None:
+        """Begin the sample anew: for a while nothing could arrive."""
+        self._begin = None
+        self._bytes = 0
+
     def expect_change(self) -> None:
         """Trust the next samples more than the past: another rate is about to be sent."""
         self._variance += CHANGE_VARIANCE

@@ -46,7 +46,11 @@ _BUFFER: Final = 0.4
 # pictures 0.6 s keep the rate and 1 s misses it by a quarter; while it may not, 0.6 s misses it by far.
 _VPX_BUFFER: Final = 1.0
 _VPX_BUFFER_WITH_DROPS: Final = 0.6
-_HEADROOM: Final = 2  # how far above the rate that it was opened for a running x264 may go
+# How far above and below the rate that it was opened for a running encoder may go: beyond that its buffer, which has a
+# size in bits, is too short or too long.
+_HEADROOM: Final = 2  # of x264, which is told the larger one when it is opened
+_VPX_RANGE: Final = 8
+_VPX_CLOCK: Final = 90_000  # ticks a second: a frame has hundreds at any rate in that range
 _RATE_SMOOTHING: Final = 0.1  # share of a new interval in the measured frame rate: about ten frames of memory
 _FPS_TOLERANCE: Final = 1.1  # measured frame rates off by less leave the rate control as it is
 _NO_PICTURE_TYPE: Final = av.video.frame.PictureType.NONE
@@ -79,6 +83,12 @@ class VideoEncoder(ABC):
     retargets: ClassVar[bool] = False
     """Whether the rate of the running encoder can be changed, which then costs no keyframe."""
 
+    headroom: ClassVar[int] = 1
+    """How far above the rate that it was opened for a running encoder that retargets may go."""
+
+    footroom: ClassVar[int] = 1000
+    """How far below."""
+
     delays: ClassVar[bool] = False
     """Whether frames may come out later than their pictures go in."""
 
@@ -108,7 +118,9 @@ class VideoEncoder(ABC):
         self.skipped = 0
         self._wanted = self.bitrate
         self._frames = 0  # since the last change of rate; frame count is the encoder's clock
-        self._pts = 0
+        self._pts = -1
+        self._ticks = 1  # of the encoder's clock for a frame
+        self._time_base = fractions.Fraction(1, fps)  # of that clock
         self._interval: float | None = None  # seconds between pictures, smoothed
         self._intervals = 0  # measured
         self._last_timestamp: int | None = None
@@ -125,9 +137,9 @@ class VideoEncoder(ABC):
     def set_bitrate(self, bitrate: int) -> None:
         """Ask for another bit rate.
 
-        libx264 takes it with the next frame. Other encoders must be opened again, which costs a keyframe: they take it
-        with the next keyframe, or with the next frame if it is far enough from the one in use and the last change is
-        long enough ago; until then pictures are left out to keep to a lower rate.
+        libx264 and libvpx take it with the next frame. Other encoders must be opened again, which costs a keyframe:
+        they take it with the next keyframe, or with the next frame if it is far enough from the one in use and the last
+        change is long enough ago; until then pictures are left out to keep to a lower rate.
 
         Args:
             bitrate: bit/s; clamped to `MIN_BITRATE`..`MAX_BITRATE`.
@@ -191,14 +203,14 @@ class VideoEncoder(ABC):
             self._frames += 1
             self.keyframe = False
             return []
+        self._pts += self._ticks
         picture.pts = self._pts
-        picture.time_base = fractions.Fraction(1, self.fps)
+        picture.time_base = self._time_base
         # A decoded frame remembers its type, and would force one here.
         picture.pict_type = _INTRA if keyframe or self._first else _NO_PICTURE_TYPE
         if len(self._in_flight) >= MAX_IN_FLIGHT:
             del self._in_flight[next(iter(self._in_flight))]
         self._in_flight[self._pts] = (timestamp, capture_time)
-        self._pts += 1
         self._frames += 1
         self._first = False
         found = self._collect(self._context.encode(picture))
@@ -236,16 +248,22 @@ class VideoEncoder(ABC):
         effective = self._for_the_clock(self._wanted)
         if self.retargets:
             off_center = not 1 / _REOPEN_BY < effective / self._opened_bitrate < _REOPEN_BY
-            out_of_reach = effective > self._opened_bitrate * _HEADROOM and self._seconds() >= _RAISE_AFTER
-            if (keyframe and off_center) or out_of_reach:
+            highest, lowest = self._opened_bitrate * self.headroom, self._opened_bitrate // self.footroom
+            seconds = self._seconds()
+            too_high, too_low = effective > highest and seconds >= _RAISE_AFTER, effective < lowest
+            if (keyframe and off_center) or too_high or (too_low and seconds >= _LOWER_AFTER):
                 self._reopen()
                 return
-            reached = min(effective, self._opened_bitrate * _HEADROOM)
-            if abs(reached - self._context.bit_rate) > _ADJUST_BY * self._context.bit_rate:
-                self._context.bit_rate = reached
+            reached = max(min(effective, highest), lowest)
+            self._retarget(reached)
             self.bitrate = self._wanted * reached // effective
         elif self._rate_is_due(effective, keyframe=keyframe):
             self._reopen()
+
+    def _retarget(self, bitrate: int) -> None:
+        """Have the running encoder take a rate, bit/s; only of those that retarget."""
+        if abs(bitrate - self._context.bit_rate) > _ADJUST_BY * self._context.bit_rate:
+            self._context.bit_rate = bitrate
 
     def _seconds(self) -> float:
         """How much video there was since the rate was last changed at the cost of a keyframe."""
@@ -299,7 +317,7 @@ class VideoEncoder(ABC):
             context: Any = av.CodecContext.create(self.codec, "w")
             context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
             context.framerate = fractions.Fraction(self.fps)
-            context.time_base = fractions.Fraction(1, self.fps)
+            context.time_base = self._time_base
             context.bit_rate = self._initial_bitrate(bitrate)
             context.gop_size = _INFINITE_GOP
             context.max_b_frames = 0
@@ -325,6 +343,7 @@ class H264Encoder(VideoEncoder):
     mime = "video/H264"
     default_codec = "libx264"
     retargets = True
+    headroom = _HEADROOM
 
     def _open(self) -> Any:
         context = super()._open()
@@ -347,10 +366,25 @@ class H264Encoder(VideoEncoder):
 
 
 class VP8Encoder(VideoEncoder):
-    """VP8 by libvpx in its realtime mode. Its wrapper takes no new rate while it runs (measured)."""
+    """VP8 by libvpx in its realtime mode.
+
+    Its wrapper takes no new rate while it runs (measured, and said in libavcodec's libvpxenc.c, which reconfigures the
+    largest quantizer only). But libvpx gives a frame as many bits as its rate allows for the frame's time, so instead
+    of the rate the clock is changed: half as long a frame gets half as many bits. That costs no keyframe.
+    """
 
     mime = "video/VP8"
     default_codec = "libvpx"
+    retargets = True
+    headroom = footroom = _VPX_RANGE
+
+    def _open(self) -> Any:
+        self._ticks = _VPX_CLOCK // self.fps
+        self._time_base = fractions.Fraction(1, self.fps * self._ticks)
+        return super()._open()
+
+    def _retarget(self, bitrate: int) -> None:
+        self._ticks = max(round(_VPX_CLOCK / self.fps * bitrate / self._opened_bitrate), 1)
 
     def _options(self, bitrate: int) -> dict[str, str]:
         return {

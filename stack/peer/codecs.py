@@ -71,7 +71,14 @@ def _h264(profile: str, payload_type: int) -> Codec:
 
 CODECS: Final[dict[str, tuple[Codec, ...]]] = {
     "audio": (
-        Codec("audio/opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"}, payload_type=111),
+        Codec(
+            "audio/opus",
+            48000,
+            2,
+            {"minptime": "10", "useinbandfec": "1"},
+            feedback=("transport-cc",),  # as Chromium: the others are for peers that report on nothing
+            payload_type=111,
+        ),
         Codec("audio/G722", 8000, 1, payload_type=9),  # 16 kHz under an RTP clock of 8 kHz: RFC 3551 section 4.5.2
         Codec("audio/PCMU", 8000, 1, payload_type=0),
         Codec("audio/PCMA", 8000, 1, payload_type=8),
@@ -87,7 +94,7 @@ CODECS: Final[dict[str, tuple[Codec, ...]]] = {
 """What we offer, in order of preference. The number after each video codec is its retransmission stream."""
 
 HEADER_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
-    "audio": (rtp.MID, rtp.ABS_SEND_TIME),
+    "audio": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC),
     "video": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY),
 }
 """Only what the senders and receivers act on: an extension that is agreed but not served misleads the peer."""

@@ -69,6 +69,7 @@ class PeerConnection(Negotiation):
             ice_lite=self.configuration.ice.lite,
             ice_pacing=None if pacing is None else round(pacing * 1000),
             bundle_policy=self.configuration.bundle_policy,
+            packet_reports=self.configuration.packet_reports,
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd

@@ -8,6 +8,8 @@ from .. import rtp
 from ..core import LocalError, ParseError, RandomBytes
 from .configuration import Configuration
 from .remb import RembFeedback
+from .reporting import Generator, Reporting
+from .reports import TRANSPORT_CC
 from .sending import Sending
 from .transceiver import Transceiver, receives, sends
 from .transport import Transport
@@ -15,10 +17,7 @@ from .transport import Transport
 RTP_OVERHEAD: Final = 60
 """Bytes of an RTP packet beside its payload: header 12, our header extensions up to 46, and the RTX number 2."""
 
-FEEDBACK_INTERVAL: Final = 0.05
-"""Seconds between reports on packets: what a sender needs to notice a full path within the next picture or two."""
-
-RtpMachine: TypeAlias = rtp.Sender | rtp.Receiver | rtp.TransportFeedbackGenerator
+RtpMachine: TypeAlias = rtp.Sender | rtp.Receiver | Generator
 
 
 class Media:
@@ -44,9 +43,8 @@ class Media:
         self._remb = RembFeedback(configuration.bitrates)
         self._path_changes = 0
         self._dropped: Counter[str] = Counter()
-        self._feedback: rtp.TransportFeedbackGenerator | None = None
+        self._reporting = Reporting(int.from_bytes(random_bytes(4), "big"), configuration.ntp_offset)
         self._transport_sequence = 0
-        self._local_ssrc = int.from_bytes(random_bytes(4), "big")
 
     # -- negotiation -------------------------------------------------------------------------------------------
 
@@ -60,6 +58,7 @@ class Media:
             self._configure_sender(transceiver, wanted=sends(direction), now=now)
             self._configure_receiver(transceiver, wanted=receives(direction), now=now)
         self._configure_routes()
+        self._reporting.configure(self._transceivers, now)
         self.sending.configure(self._transceivers, now)
         self._remb.configure(self._transceivers)
 
@@ -87,7 +86,10 @@ class Media:
                 self._forward(transceiver.sender, now)
                 transceiver.sender = None
             return
+        extensions = rtp.ExtensionMap(transceiver.extensions)
+        numbers = self._next_transport_sequence if transceiver.reports == TRANSPORT_CC else None
         if transceiver.sender is not None:
+            transceiver.sender.map_extensions(extensions, numbers)
             return
         item, configuration = transceiver.codecs[0], self._configuration
         rtx = item.rtx_payload_type
@@ -99,16 +101,14 @@ class Media:
             cname=self._cname,
             random_bytes=self._random_bytes,
             mid=transceiver.mid,
-            extension_map=rtp.ExtensionMap(transceiver.extensions),
+            extension_map=extensions,
             parameters={key: value or "" for key, value in item.remote_parameters.items()},
             rtx_ssrc=transceiver.rtx_ssrc if rtx is not None else None,
             rtx_payload_type=rtx,
             max_payload=self._transport.max_rtp_size - RTP_OVERHEAD,
             ntp_offset=configuration.ntp_offset,
             playout_delay=configuration.playout_delay,
-            next_transport_sequence=self._next_transport_sequence
-            if rtp.TRANSPORT_CC in transceiver.extensions
-            else None,
+            next_transport_sequence=numbers,
         )
 
     def _configure_receiver(self, transceiver: Transceiver, *, wanted: bool, now: float) -> None:
@@ -132,14 +132,9 @@ class Media:
             nack="nack" in feedback,
             pli="nack pli" in feedback,
             fir="ccm fir" in feedback,
-            remb="goog-remb" in feedback and "transport-cc" not in feedback,
+            remb="goog-remb" in feedback and transceiver.reports is None,
             reduced_size=True,  # every description of ours has a=rtcp-rsize, and no browser lacks it
         )
-        extension = transceiver.extensions.get(rtp.TRANSPORT_CC)
-        if extension is not None and "transport-cc" in feedback and self._feedback is None:
-            self._feedback = rtp.TransportFeedbackGenerator(
-                ssrc=self._local_ssrc, extension_id=extension, interval=FEEDBACK_INTERVAL
-            )
 
     def _next_transport_sequence(self) -> int:
         self._transport_sequence = (self._transport_sequence + 1) & 0xFFFF
@@ -170,8 +165,7 @@ class Media:
         if destination is None or destination.route.receiver is None:
             self._transport.count_drop("rtp-unrouted")
             return
-        if self._feedback is not None:
-            self._feedback.receive_packet(packet, now)
+        self._reporting.receive_packet(destination.route, packet, now)
         self._remb.receive_packet(destination.route, packet, len(data), now)
         destination.route.received_payload_type = packet.payload_type
         destination.route.receiver.receive_packet(packet, now, data)
@@ -217,8 +211,8 @@ class Media:
                 yield transceiver.sender
             if transceiver.receiver is not None:
                 yield transceiver.receiver
-        if self._feedback is not None:
-            yield self._feedback
+        if self._reporting.generator is not None:
+            yield self._reporting.generator
 
     def handle_timer(self, now: float) -> None:
         """Pass time on."""

@@ -9,7 +9,9 @@ from typing import Final
 
 from .. import bwe, rtp
 from ..rtp.sender import MAX_PADDING_BYTES
+from .awaited import Awaited
 from .configuration import Configuration
+from .reports import CCFB
 from .transceiver import Transceiver
 
 AUDIO_BITRATE: Final = 50_000
@@ -42,8 +44,10 @@ class Sending:
         self.pacer = bwe.Pacer(max_queue_time=configuration.max_send_delay)
         self.estimator: bwe.Estimator | None = None
         self._senders: dict[int, tuple[Transceiver, rtp.Sender]] = {}
-        self._reported = False  # whether the peer reports on single packets
+        self._reported = False  # whether the estimate follows reports on single packets
+        self._has_begun = False  # to send video
         self._numbers = 0  # of packets if it does not
+        self._awaited = Awaited()  # if it follows those of RFC 8888
         self._keyframes: set[int] = set()
         self._shared = 0  # the target that was divided last
 
@@ -56,10 +60,18 @@ class Sending:
                 self._senders[transceiver.sender.ssrc] = transceiver, transceiver.sender
         for ssrc in before.keys() - self._senders.keys():
             self.pacer.remove_stream(ssrc, now)
-        reported = any(_is_reported(transceiver) for transceiver, _ in self._senders.values())
+        reported = self._is_reported()
         if self._senders and (self.estimator is None or reported != self._reported):
             self._estimate(now, reported=reported)
         self._shared = 0
+
+    def _is_reported(self) -> bool:
+        """Whether reports on single packets tell what the path carries.
+
+        Of video they must cover all: from reports on less than that an estimate does not rise beyond the rest.
+        """
+        of_video = [t.reports is not None for t, _ in self._senders.values() if t.kind == "video"]
+        return all(of_video) if of_video else any(t.reports is not None for t, _ in self._senders.values())
 
     def _estimate(self, now: float, *, reported: bool) -> None:
         """Begin to estimate, from reports on single packets or without; again when a negotiation has changed that."""
@@ -67,6 +79,7 @@ class Sending:
         if self.estimator is not None:
             start = self.estimator.target_bitrate
         self._reported = reported
+        self._awaited = Awaited()
         self.estimator = bwe.Estimator(
             min_bitrate=low, start_bitrate=start, max_bitrate=high, transport_feedback=reported
         )
@@ -86,7 +99,11 @@ class Sending:
             return
         for packet in packets:
             if isinstance(packet, rtp.TransportFeedback):
-                estimator.feedback(packet.arrivals(), now)
+                if self._reported:
+                    estimator.feedback(packet.arrivals(), now)
+            elif isinstance(packet, rtp.CongestionFeedback):
+                if self._reported:
+                    estimator.feedback(self._awaited.arrivals(packet), now)
             elif isinstance(packet, rtp.ReceiverReport | rtp.SenderReport):
                 for block in packet.reports:
                     if block.ssrc in self._senders:
@@ -111,7 +128,12 @@ class Sending:
         out: list[bytes] = []
         for ssrc, (transceiver, sender) in self._senders.items():
             apart = self._is_apart(transceiver)
-            for packet in sender.packets_to_send(now):
+            packets = sender.packets_to_send(now)
+            if packets and transceiver.kind == "video" and not self._has_begun:
+                self._has_begun = True
+                estimator.expect_more(now)
+                self._obey(now)
+            for packet in packets:
                 if apart:
                     out.append(sender.serialize(packet, now))
                 else:
@@ -129,7 +151,7 @@ class Sending:
         It leaves at once: counted as what the target allows, it would leave nothing to video on a narrow path, and
         with nothing to report on the target would stay there.
         """
-        return self._reported and transceiver.kind == "audio" and not _is_reported(transceiver)
+        return self._reported and transceiver.kind == "audio" and transceiver.reports is None
 
     def _leave(self, paced: bwe.PacedPacket, estimator: bwe.Estimator, now: float) -> bytes | None:
         """Give a packet its bytes; None if its sender has stopped since."""
@@ -138,11 +160,15 @@ class Sending:
         if known is None:
             return None
         data = known[1].serialize(packet, now)
-        number = packet.transport_sequence_number
-        if number is None:
-            if self._reported:
-                return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
+        number: int | None
+        if not self._reported:
             number = self._numbers = (self._numbers + 1) & 0xFFFF
+        elif known[0].reports == CCFB:
+            number = self._awaited.add(packet.ssrc, packet.sequence_number or 0)
+        else:
+            number = packet.transport_sequence_number
+        if number is None:
+            return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
         estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
         return data
 
@@ -151,7 +177,7 @@ class Sending:
         if not size:
             return False
         for ssrc, (transceiver, sender) in self._senders.items():
-            if transceiver.kind != "video" or not _is_reported(transceiver):
+            if transceiver.kind != "video" or transceiver.reports is None:
                 continue
             packets = sender.padding(min(size, MAX_PADDING_BYTES), now)
             for packet in packets:
@@ -166,7 +192,7 @@ class Sending:
         while estimator is not None and (event := estimator.next_event()) is not None:
             if isinstance(event, bwe.TargetBitrateChanged):
                 pacer.set_pacing_rate(event.pacing_rate, now)
-            elif isinstance(event, bwe.ProbeRequested):
+            elif isinstance(event, bwe.ProbeRequested) and self._has_begun:  # sound alone cannot fill a cluster
                 pacer.probe(event.cluster, now)
         while (dropped := pacer.next_event()) is not None:
             if isinstance(dropped, bwe.KeyframeNeeded) and dropped.stream in self._senders:
@@ -236,10 +262,3 @@ def _paced(packet: rtp.Outgoing, ssrc: int) -> bwe.PacedPacket:
     return bwe.PacedPacket(
         (ssrc, packet), packet.size + SRTP_OVERHEAD, KINDS[packet.kind], ssrc, packet.keyframe, packet.first
     )
-
-
-def _is_reported(transceiver: Transceiver) -> bool:
-    """Whether the peer reports on each packet."""
-    if not transceiver.codecs or rtp.TRANSPORT_CC not in transceiver.extensions:
-        return False
-    return "transport-cc" in transceiver.codecs[0].codec.feedback

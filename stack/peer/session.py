@@ -8,6 +8,7 @@ from ..core import ParseError, RandomBytes
 from ..ice.candidate import generate_parameters
 from .codecs import HEADER_EXTENSIONS, negotiate
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, SdpSyntaxError
+from .reports import TRANSPORT_CC, agreed, choose, limit
 from .signaling import (
     NOT_ASSOCIATED,
     TRANSITIONS,
@@ -39,6 +40,7 @@ class Session(Writing):
         ice_lite: Whether our agent is lite.
         ice_pacing: Ta that we propose, milliseconds (RFC 8839 section 5.5); None for the usual 50.
         bundle_policy: W3C's RTCBundlePolicy.
+        packet_reports: Kinds of reports on single packets that we are willing to use, best first.
 
     Attributes:
         restart_wanted: Whether the next offer restarts ICE (W3C restartIce).
@@ -57,6 +59,7 @@ class Session(Writing):
         ice_lite: bool = False,
         ice_pacing: int | None = None,
         bundle_policy: str = "max-bundle",
+        packet_reports: Sequence[str] = (TRANSPORT_CC,),
     ) -> None:
         super().__init__(
             random_bytes=random_bytes,
@@ -67,6 +70,7 @@ class Session(Writing):
             ice_lite=ice_lite,
             ice_pacing=ice_pacing,
             bundle_policy=bundle_policy,
+            packet_reports=packet_reports,
         )
         self._new_transceiver = new_transceiver
         self._checkpoint: Checkpoint | None = None
@@ -369,6 +373,8 @@ class Session(Writing):
         applied = Applied(remote, transport)
         if transport is not None:
             applied.role = self.dtls_role = self._decide_role(ours, remote, transport)
+        answering = ours.type != "offer"
+        reports = self._reports_to_answer(remote) if answering else choose(self._reports_to_offer(), remote.media)
         for section, rejected, mine, media in zip(self.sections, refused, local.media, remote.media, strict=True):
             transceiver = section.transceiver
             if section.kind == "application" and not rejected:
@@ -378,7 +384,7 @@ class Session(Writing):
                 transceiver.stopping = transceiver.stopping or final
                 transceiver.stopped = final
             elif transceiver is not None:
-                self._settle(transceiver, mine, media, remote, answering=ours.type != "offer")
+                self._settle(transceiver, mine, media, remote, reports, answering=answering)
         return applied
 
     def _decide_role(self, ours: Described, remote: sdp.SessionDescription, transport: sdp.MediaDescription) -> str:
@@ -395,6 +401,7 @@ class Session(Writing):
         ours: sdp.MediaDescription,
         theirs: sdp.MediaDescription,
         remote: sdp.SessionDescription,
+        reports: str | None,
         *,
         answering: bool,
     ) -> None:
@@ -404,10 +411,12 @@ class Session(Writing):
             send=sends(we) and sends(they), receive=receives(we) and receives(they)
         )
         if answering:
-            transceiver.codecs = self._codecs_to_answer(transceiver, theirs)
+            codecs = self._codecs_to_answer(transceiver, theirs)
         else:
-            transceiver.codecs = negotiate([item.codec for item in self._codecs_to_offer(transceiver)], theirs)
-        transceiver.extensions = usable(theirs.extmaps, {ext.uri for ext in ours.extmaps})
+            codecs = negotiate([item.codec for item in self._codecs_to_offer(transceiver)], theirs)
+        extensions = usable(theirs.extmaps, {ext.uri for ext in ours.extmaps})
+        transceiver.codecs, transceiver.extensions = limit(codecs, extensions, {reports})
+        transceiver.reports = agreed(reports, transceiver.codecs, transceiver.extensions, theirs)
         groups = [group.ssrcs for group in theirs.ssrc_groups if group.semantics == "FID"]
         repairs = {ssrc for group in groups for ssrc in group[1:]}
         transceiver.remote_ssrcs = tuple(s.ssrc for s in theirs.ssrcs if s.ssrc not in repairs)

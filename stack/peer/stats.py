@@ -160,7 +160,10 @@ class _Collector:
     def _add_transceiver(self, transceiver: Transceiver) -> None:
         if transceiver.has_track:
             self._add(
-                f"SM{transceiver.ssrc}", "media-source", kind=transceiver.kind, trackIdentifier=transceiver.track_id
+                f"SM{transceiver.ssrc}",
+                "media-source",
+                kind=transceiver.kind,
+                trackIdentifier=transceiver.source_id or transceiver.track_id,
             )
         if transceiver.sender is not None:
             self._add_outbound(transceiver, transceiver.sender)

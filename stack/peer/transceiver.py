@@ -76,11 +76,13 @@ class Transceiver:
         receiver: The RTP receiver while the peer may send.
         timestamp_offset: Added to the timestamps of what we send: RFC 3550 section 5.1 wants a random origin.
         has_track: Whether there is something to send.
+        source_id: Id of that, which may have been replaced since `track_id` was told; empty for `track_id`.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
         encoding: How we send.
         target_bitrate: What the path carries for it, bit/s; None before that is known.
         received_payload_type: Of the last packet that came; None before the first.
         extensions: Negotiated header extensions, URI to id.
+        reports: Which reports on single packets were agreed, see `reports`; None for none.
         remote_ssrcs: What the peer's description says it sends with.
         remote_streams: Stream ids of the peer's msid.
         remote_track_id: Track id of the peer's msid.
@@ -94,6 +96,7 @@ class Transceiver:
     rtx_ssrc: int
     timestamp_offset: int = 0
     has_track: bool = False
+    source_id: str = ""
     added_by_track: bool = False
     current_direction: str | None = None
     mid: str | None = None
@@ -109,6 +112,7 @@ class Transceiver:
     target_bitrate: int | None = None
     received_payload_type: int | None = None
     extensions: dict[str, int] = field(default_factory=dict)
+    reports: str | None = None
     remote_ssrcs: tuple[int, ...] = ()
     remote_streams: tuple[str, ...] = ()
     remote_track_id: str = ""

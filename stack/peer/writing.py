@@ -12,6 +12,7 @@ from ..core import RandomBytes
 from ..ice.candidate import generate_parameters
 from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered
 from .errors import InvalidStateError
+from .reports import CCFB, CCFB_LINE, choose, kinds_of, limit
 from .signaling import Described, Description, Section
 from .transceiver import Transceiver, direction_of, receives, reverse, sends
 
@@ -35,6 +36,7 @@ class Writing:
         ice_lite: bool,
         ice_pacing: int | None,
         bundle_policy: str,
+        packet_reports: Sequence[str],
     ) -> None:
         self.signaling_state = "stable"
         self.transceivers: list[Transceiver] = []
@@ -55,6 +57,7 @@ class Writing:
         self._ice_lite = ice_lite
         self._ice_pacing = ice_pacing
         self._bundle_policy = bundle_policy
+        self._packet_reports = tuple(packet_reports)
         self._random_bytes = random_bytes
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
@@ -170,17 +173,46 @@ class Writing:
             media = self._data_media(section)
         elif section.transceiver is not None and not section.is_refused:
             transceiver = section.transceiver
-            extensions = transceiver.extensions or {
-                uri: number for number, uri in enumerate(HEADER_EXTENSIONS[section.kind], 1)
-            }
+            extensions = self._extensions_to_offer(transceiver)
             codecs = self._codecs_to_offer(transceiver)
-            media = self._media(section, transceiver, codecs, extensions, transceiver.direction)
+            reports = self._reports_to_offer()
+            media = self._media(section, transceiver, *limit(codecs, extensions, reports), transceiver.direction)
+            if CCFB in reports:
+                media.attributes.append(CCFB_LINE)
         else:
             return _rejected(section.mid, section.kind, "UDP/TLS/RTP/SAVPF", ["0"])
         media.setup = "actpass"  # RFC 8842 section 5.2, in every offer
         if section.rejected:
             media.port = 0
         return media
+
+    def _reports_to_offer(self) -> tuple[str, ...]:
+        """What was agreed, or all that we are willing to."""
+        known = self._known_reports
+        return self._packet_reports if known is None else (known,)
+
+    def _reports_to_answer(self, remote: sdp.SessionDescription) -> str | None:
+        """RFC 8888 section 6: only one, and the same as before where it is offered again."""
+        known = self._known_reports
+        wanted = self._packet_reports if known is None else (known, *self._packet_reports)
+        return choose(wanted, remote.media)
+
+    @property
+    def _known_reports(self) -> str | None:
+        return next((known.reports for known in self.transceivers if known.reports is not None), None)
+
+    def _extensions_to_offer(self, transceiver: Transceiver) -> dict[str, int]:
+        """Those that were agreed; in a section that is new, under the numbers that they have in the others.
+
+        MID is read before a packet's section is known (RFC 9143 section 9.2), so a number means one thing everywhere.
+        """
+        if transceiver.extensions:
+            return transceiver.extensions
+        numbers = {uri: number for other in self.transceivers for uri, number in other.extensions.items()}
+        for uri in (uri for kind in HEADER_EXTENSIONS.values() for uri in kind):
+            if uri not in numbers:
+                numbers[uri] = next(number for number in range(1, 256) if number not in numbers.values())
+        return {uri: numbers[uri] for uri in HEADER_EXTENSIONS[transceiver.kind]}
 
     @staticmethod
     def _codecs_to_offer(transceiver: Transceiver) -> list[NegotiatedCodec]:
@@ -204,8 +236,11 @@ class Writing:
                 send=sends(theirs) and sends(transceiver.direction),
                 receive=receives(theirs) and receives(transceiver.direction),
             )
-            media = self._media(section, transceiver, codecs, extensions, direction)
+            chosen = self._reports_to_answer(self.remote)
+            media = self._media(section, transceiver, *limit(codecs, extensions, {chosen}), direction)
             media.protocol = remote.protocol
+            if chosen == CCFB and CCFB in kinds_of(remote):
+                media.attributes.append(CCFB_LINE)
         media.setup = self._setup_to_answer(remote)
         return media
 

@@ -68,7 +68,7 @@ class CongestionFeedbackGenerator(FeedbackGenerator):
             return
         stream = self._streams.get(ssrc)
         if stream is None:
-            if len(self._streams) >= MAX_STREAMS:
+            if len(self._streams) >= MAX_STREAMS and not self._forget_a_stream():
                 self.dropped["too-many-streams"] += 1
                 return
             stream = self._streams[ssrc] = _Stream(sequence_number + 0x10000)
@@ -89,6 +89,13 @@ class CongestionFeedbackGenerator(FeedbackGenerator):
         stream.highest = max(stream.highest, extended)
         stream.begin = min(stream.begin, extended)
         self._timers.set_default("report", now + self._interval)
+
+    def _forget_a_stream(self) -> bool:
+        """Forget the oldest that has nothing to report, and tell whether there was one."""
+        idle = next((ssrc for ssrc, stream in self._streams.items() if stream.begin > stream.highest), None)
+        if idle is not None:
+            del self._streams[idle]
+        return idle is not None
 
     def _reports(self, now: float) -> list[CongestionFeedback]:
         blocks: list[StreamArrivals] = []

@@ -28,6 +28,7 @@ class Playout:
     Attributes:
         target: Present target, seconds.
         delay_sum: Seconds that all frames handed on have waited, together.
+        target_sum: The same of the targets at the time.
         emitted: How many those are.
     """
 
@@ -42,6 +43,7 @@ class Playout:
         "delay_sum",
         "emitted",
         "target",
+        "target_sum",
     )
 
     def __init__(self, clock_rate: int, minimum: float, maximum: float) -> None:
@@ -50,7 +52,7 @@ class Playout:
         self._clock_rate = clock_rate
         self._minimum, self._maximum = minimum, maximum
         self.target = minimum
-        self.delay_sum = 0.0
+        self.delay_sum = self.target_sum = 0.0
         self.emitted = 0
         self._last: int | None = None  # extended timestamp
         self._delays: deque[float] = deque(maxlen=WINDOW)
@@ -87,6 +89,7 @@ class Playout:
         while frames and (frames[0][0] <= now or len(frames) > MAX_FRAMES):
             _, frame = frames.popleft()
             self.delay_sum += max(0.0, now - frame.receive_time)
+            self.target_sum += self.target
             self.emitted += 1
             out.append(frame)
         return out

@@ -169,7 +169,7 @@ class Receiver(ReceiverControl):
             total_round_trip_time=stats.total_rtt,
             round_trip_time_measurements=stats.rtt_measurements,
             jitter_buffer_delay=playout.delay_sum if playout is not None else 0.0,
-            jitter_buffer_target_delay=playout.target if playout is not None else 0.0,
+            jitter_buffer_target_delay=playout.target_sum if playout is not None else 0.0,
             jitter_buffer_emitted_count=playout.emitted if playout is not None else stats.frames_received,
             remote_packets_sent=None if report is None else report.packet_count,
             remote_bytes_sent=None if report is None else report.octet_count,

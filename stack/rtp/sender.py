@@ -368,6 +368,15 @@ class Sender(SenderControl):
         header = self._headers.header(fec.payload_type, 0, self._last_timestamp, fec.ssrc, now)
         return fec.packet(header, payload)
 
+    def map_extensions(
+        self, extension_map: ExtensionMap, next_transport_sequence: Callable[[], int] | None = None
+    ) -> None:
+        """Write other header extensions from now on: a negotiation has changed them. Arguments as above.
+
+        What a frame that waits has of its own keeps its numbers.
+        """
+        self._headers.map(extension_map, next_transport_sequence)
+
     # -- packets for a pacer ---------------------------------------------------------------------------------------
 
     def packets_to_send(self, now: float) -> list[Outgoing]:

@@ -50,8 +50,11 @@ class Headers:
         "_constant",
         "_last_capture_time",
         "_map",
+        "_mid",
         "_next",
         "_ntp_offset",
+        "_playout_delay",
+        "_rid",
         "_transport_cc",
         "media",
         "numbered",
@@ -69,6 +72,13 @@ class Headers:
         next_transport_sequence: Callable[[], int] | None,
         ntp_offset: float,
     ) -> None:
+        self._mid, self._rid, self._playout_delay, self._ntp_offset = mid, rid, playout_delay, ntp_offset
+        self._last_capture_time = float("-inf")
+        self.map(extension_map, next_transport_sequence)
+
+    def map(self, extension_map: ExtensionMap, next_transport_sequence: Callable[[], int] | None) -> None:
+        """Write these extensions from now on; arguments as above."""
+        mid, rid, playout_delay = self._mid, self._rid, self._playout_delay
         common: dict[int, bytes] = {}
         if mid is not None and MID in extension_map:
             common[extension_map[MID]] = pack_text(mid)
@@ -84,9 +94,7 @@ class Headers:
         self._abs_send_time = extension_map.get(ABS_SEND_TIME)
         self._transport_cc = extension_map.get(TRANSPORT_CC) if next_transport_sequence else None
         self._capture_time_id = extension_map.get(ABS_CAPTURE_TIME)
-        self._last_capture_time = float("-inf")
         self._next = next_transport_sequence
-        self._ntp_offset = ntp_offset
         self.numbered = self._transport_cc is not None
         self.transport_sequence_number: int | None = None
         self.media = ExtensionWriter(media, self._abs_send_time, self._transport_cc)

@@ -102,7 +102,7 @@ class InboundStatistics:
         total_round_trip_time: Sum of all, seconds.
         round_trip_time_measurements: How many those were.
         jitter_buffer_delay: Seconds that frames waited, whole, to be handed on: the sum of all.
-        jitter_buffer_target_delay: Present target of the smoothing, seconds.
+        jitter_buffer_target_delay: Target of the smoothing when each frame was handed on, seconds: the sum of all.
         jitter_buffer_emitted_count: Frames handed on by the smoothing.
         remote_packets_sent: Of the last sender report, or None.
         remote_bytes_sent: Of the last sender report, or None.

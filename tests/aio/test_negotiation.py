@@ -249,6 +249,18 @@ class TestConfiguration:
         assert all(line.startswith("CLIENT_RANDOM ") for line in lines)
         assert path.stat().st_mode & 0o077 == 0
 
+    async def test_reports_on_packets_can_be_chosen(self):
+        configuration = RTCConfiguration(packetReports=["ccfb", "transport-cc"])
+        async with RTCPeerConnection(configuration) as a, RTCPeerConnection(configuration) as b:
+            a.addTransceiver("audio")
+            await negotiate(a, b)
+            assert "a=rtcp-fb:* ack ccfb" in a.localDescription.sdp
+            assert "a=rtcp-fb:111 transport-cc" in a.localDescription.sdp
+            assert "a=rtcp-fb:* ack ccfb" in b.localDescription.sdp
+            assert "transport-cc" not in b.localDescription.sdp
+        with pytest.raises(ValueError, match="packetReports"):
+            RTCConfiguration(packetReports=["remb"])
+
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a socket forbid fragments")
     async def test_larger_packets_are_looked_for(self):
         configuration = RTCConfiguration(pathMtu=9000)

@@ -102,9 +102,13 @@ class TestTracks:
         told = []
         a.on("negotiationneeded", lambda: told.append(1))
         await sender.replaceTrack(None)
+        assert [e for e in (await a.getStats()).values() if e["type"] == "media-source"] == []
+        assert "mediaSourceId" not in next(e for e in (await a.getStats()).values() if e["type"] == "outbound-rtp")
         await sender.replaceTrack(Camera())
         await tracks[0].recv_encoded()
         assert told == []
+        (source,) = (e for e in (await a.getStats()).values() if e["type"] == "media-source")
+        assert source["trackIdentifier"] == sender.track.id
         with pytest.raises(TypeError, match="video"):
             await sender.replaceTrack(Microphone())
         assert sender.track.kind == "video"

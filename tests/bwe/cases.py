@@ -7,7 +7,7 @@ of behaviour. Durations are shorter than the RFC's where nothing happens any mor
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from .network import Bottleneck, Media, Path, Simulation, Tcp, integral
@@ -30,7 +30,8 @@ reordering, RFC 8868 section 4.5.3) where nothing else is said. The encoder foll
 *Used*: media that arrived, of what the path carried while the flows could use it. *Queue*: 95th percentile of the time
 that packets waited at the bottleneck. *Pacer*: 95th percentile of the time that video waited in the pacer. *Down*: the
 longest time after a drop of capacity until nobody waited more than 50 ms any longer. *Up*: the longest time after a
-rise until 80 % of it was used. *Least and most*: mean bit rate of the worst and the best of several flows at the end.
+rise until 80 % of it was used, or after nothing arrived for a while until 80 % of what did before arrived. *Least and
+most*: mean bit rate of the worst and the best of several flows at the end.
 """
 
 
@@ -324,6 +325,25 @@ def black_hole():
 
 
 @cache
+def outage(seconds, rate=4 * MBIT, seed=1, begin=20.0):
+    """What is sent for a moment is lost, as when a radio is dead, and then the path is as it was before."""
+    case = Case(
+        f"nothing arrives for {seconds * 1000:.0f} ms",
+        [(0.0, rate)],
+        40.0,
+        seed=seed,
+        bounds=BOUNDS,
+        loss=lambda time, _: begin <= time < begin + seconds,
+    )
+    flow = case.media()
+    outcome = case.run()
+    goal, end, up = 0.8 * flow.throughput(begin - 4.0, begin), begin + seconds, 0.0
+    while flow.throughput(end + up, end + up + 0.5) < goal:
+        up += 0.1
+    return replace(outcome, up=up)
+
+
+@cache
 def application_limited():
     """The encoder makes a third of its target for half of the time."""
     case = Case("application-limited, then not", [(0.0, 4 * MBIT)], 60.0, bounds=BOUNDS)
@@ -355,6 +375,8 @@ def outcomes():
     yield lte()
     yield wifi()
     yield black_hole()
+    yield outage(0.15)
+    yield outage(0.5)
     yield application_limited()
 
 

@@ -109,6 +109,14 @@ def test_an_outage_of_reports_is_survived():
     assert outcome.queue < 0.1
 
 
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.5])
+@pytest.mark.parametrize(("rate", "seed"), [(2, 1), (4, 1), (4, 2), (8, 3)])
+def test_a_path_that_was_dead_for_a_moment_is_used_again_at_once(seconds, rate, seed):
+    outcome = cases.outage(seconds, rate * cases.MBIT, seed)
+    assert outcome.up <= 0.3
+    assert outcome.queue < 0.1
+
+
 def test_an_application_that_begins_to_use_its_target():
     outcome = cases.application_limited()
     assert outcome.used > 0.8

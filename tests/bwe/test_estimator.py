@@ -42,6 +42,22 @@ def test_bounds_set_before_the_first_packet_begin_anew():
     assert [event.cluster.bitrate for event in events_of(made, ProbeRequested)] == [3_000_000, 6_000_000]
 
 
+def test_a_stream_that_wants_more_begins_with_clusters_again():
+    made = estimator(start_bitrate=400_000)
+    feed = Feed(made, queueing(3_000_000))
+    feed.run(1, rate=50_000)
+    made._loss.bitrate = 70_000.0  # by what the little has lost
+    made._rate.bitrate = 60_000.0  # by how late it was
+    made.expect_more(feed.now)
+    clusters = [event.cluster for event in events_of(made, ProbeRequested)]
+    assert made.target_bitrate == 400_000
+    assert made.acknowledged_bitrate is None
+    assert [cluster.bitrate for cluster in clusters] == [1_200_000, 2_400_000]
+    made.close(feed.now)
+    made.expect_more(feed.now)
+    assert events_of(made, ProbeRequested) == []
+
+
 def test_bounds_set_later_hold_at_once_and_keep_the_estimate():
     made = estimator()
     made.packet_sent(1, SIZE, START)

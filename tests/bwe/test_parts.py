@@ -9,6 +9,7 @@ from stack.bwe.application import ApplicationLimited
 from stack.bwe.delay import MAX_THRESHOLD, MIN_THRESHOLD, DelayDetector
 from stack.bwe.drain import Drain
 from stack.bwe.loss import LossController, ReportedLoss
+from stack.bwe.outage import MIN_GAP, MIN_LOST, Outages
 from stack.bwe.probing import Probing
 from stack.bwe.queue_delay import QueueDelay
 from stack.bwe.rate_control import RateControl
@@ -329,3 +330,41 @@ def test_a_queue_of_others_is_left_to_them():
     assert seconds < 1.2
     assert drain.competing(3.0)
     assert rate.bitrate == pytest.approx(1e6)  # what was given up for nothing is taken back
+
+
+class TestOutages:
+    """Sent each 10 ms, and 50 ms on the way."""
+
+    def test_losses_of_a_moment_in_which_nothing_arrives_are_explained(self):
+        outages = Outages()
+        outages.arrived(1.0, 51.05)
+        assert outages.explains(14, 1.15, 51.2)
+
+    def test_losses_of_a_full_queue_are_not(self):
+        """What follows comes sooner after what was before than it was sent."""
+        outages = Outages()
+        outages.arrived(1.0, 51.35)
+        assert not outages.explains(14, 1.15, 51.36)
+
+    def test_few_or_short_ones_are_not_looked_at(self):
+        outages = Outages()
+        outages.arrived(1.0, 51.05)
+        assert not outages.explains(MIN_LOST - 1, 1.15, 51.2)
+        assert not outages.explains(5, 1.0 + MIN_GAP - 0.001, 51.2)
+
+    def test_packets_that_get_through_do_not_end_it_but_a_second_does(self):
+        outages = Outages()
+        answers = []
+        for number in range(12):
+            at = 1.0 + 0.1 * number
+            outages.arrived(at, at + 0.05)
+            answers.append(outages.explains(9, at + 0.1, at + 0.15))
+        assert answers == [True] * 10 + [False] * 2
+
+    def test_what_comes_again_and_again_is_the_path(self):
+        outages = Outages()
+        answers = []
+        for at in (1.0, 3.0, 5.9, 6.1, 9.0):
+            outages.arrived(at, at + 0.05)
+            answers.append(outages.explains(9, at + 0.1, at + 0.15))
+        assert answers == [True, False, False, True, False]

@@ -48,8 +48,8 @@ class Report(dict):
 
 
 @contextlib.asynccontextmanager
-async def chromium():
-    async with running_chromium(*MEDIA_FLAGS) as browser, served() as url:
+async def chromium(flags=()):
+    async with running_chromium(*MEDIA_FLAGS, *flags) as browser, served() as url:
         page = await browser.new_page()
         await page.goto(url)
         found = Browser(page.evaluate, browser.version)

@@ -93,13 +93,13 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def call(name, mime, rate, bitrate=MAX_BITRATE):
+async def call(name, mime, rate, bitrate=MAX_BITRATE, *, configuration=None, **options):
     """A call over a path of `rate` bit/s each way, a video at most `bitrate`; what it measured is kept in RESULTS."""
     async with contextlib.AsyncExitStack() as stack:
-        browser = await stack.enter_async_context(BROWSERS[name]())
+        browser = await stack.enter_async_context(BROWSERS[name](**options))
         path = stack.enter_context(impaired_path())
         path.to_peer.rate = path.to_us.rate = rate
-        pc = RTCPeerConnection()
+        pc = RTCPeerConnection(configuration)
         stack.push_async_callback(pc.close)
         made = Call(name, mime, browser, pc, path)
         async with asyncio.timeout(CONNECTING):

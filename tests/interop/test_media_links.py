@@ -12,6 +12,8 @@ import time
 import pytest
 import pytest_asyncio
 
+from stack import RTCConfiguration
+
 from .media_browser import FPS, until
 from .media_call import MAX_BITRATE, call, offered, offered_above, offered_below
 from .media_path import DELAY
@@ -62,6 +64,18 @@ async def test_a_call_over_a_link_that_loses(browser, mime):
         await loss_is_repaired(line)
         await a_burst_of_loss_ends_with_a_key_frame(line)
         sound_was_heard(*await line.reports())
+
+
+async def test_reports_of_rfc_8888_both_ways():
+    """Chromium knows them where it is told to."""
+    configuration = RTCConfiguration(packetReports=["transport-cc", "ccfb"])
+    flags = ["--force-fieldtrials=WebRTC-RFC8888CongestionControlFeedback/Enabled,offer:true/"]
+    async with call("Chromium", VP8, RATE, configuration=configuration, flags=flags) as line:
+        offer, answer = line.descriptions
+        assert all(text in offer for text in ("ack ccfb", "transport-cc", TRANSPORT_CC))
+        assert "ack ccfb" in answer
+        assert "transport-cc" not in answer
+        await the_rate_comes_up(line)
 
 
 def low(line):

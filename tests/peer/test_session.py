@@ -104,6 +104,42 @@ def test_transport_wide_feedback_is_agreed_whoever_sends():
     assert video.direction == "sendonly"
 
 
+def test_transport_wide_feedback_is_agreed_for_sound_as_by_chromium():
+    for name in ("chromium-offer-avd", "firefox-offer-avd"):
+        answer, pc = answer_to(captured(name))
+        offered = sdp.SessionDescription.parse(captured(name)).media[0]
+        audio = answer.media[0]
+        assert [ext for ext in audio.extmaps if ext.uri == rtp.TRANSPORT_CC] == [
+            ext for ext in offered.extmaps if ext.uri == rtp.TRANSPORT_CC
+        ]
+        reported = {codec.name for codec in audio.codecs if sdp.Feedback("transport-cc") in codec.feedback}
+        assert reported == {"opus"}
+        assert pc.transceivers[0].reports == "transport-cc"
+    pc = connection("a")
+    pc.add_track("audio")
+    pc.set_local_description(None, NOW)
+    audio = sdp.SessionDescription.parse(pc.local_description.sdp).media[0]
+    assert rtp.TRANSPORT_CC in {ext.uri for ext in audio.extmaps}
+    assert audio.codec(111).feedback == [sdp.Feedback("transport-cc")]
+
+
+def test_a_section_that_joins_numbers_its_extensions_as_the_others_do():
+    """Chromium has 4 for MID, which would be the number of something else in a section that begins to count anew."""
+    text = captured("chromium-offer-avd")
+    head, audio, _, data = text.replace("BUNDLE 0 1 2", "BUNDLE 0 2").split("m=")
+    pc = connection("b")
+    pc.set_remote_description(peer.Description("offer", f"{head}m={audio}m={data}"), NOW)
+    pc.set_local_description(None, NOW)
+    pc.add_track("video")
+    pc.set_local_description(None, NOW)
+    meanings = {}
+    for media in sdp.SessionDescription.parse(pc.local_description.sdp).media:
+        for ext in media.extmaps:
+            assert meanings.setdefault(ext.id, ext.uri) == ext.uri
+    assert meanings[4] == rtp.MID
+    assert len(set(meanings.values())) == len(meanings) == 4
+
+
 def test_a_track_added_before_the_offer_answers_it():
     def check(before):
         pc = connection("b")

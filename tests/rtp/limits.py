@@ -334,6 +334,11 @@ def congestion_streams():
     reports = list(itertools.chain.from_iterable(map(rtcp.parse, datagrams)))
     most = congestion_generator.MAX_STREAMS_PER_REPORT
     assert [len(report.streams) for report in reports] == [most, most, congestion_generator.MAX_STREAMS - 2 * most]
+    generator.receive_arrival(7777, 1, 3.0)  # takes the place of one that has nothing more to report
+    generator.handle_timer(4.0)
+    (message,) = rtcp.parse(generator.datagrams_to_send(4.0)[0])
+    assert [stream.ssrc for stream in message.streams] == [7777]
+    assert generator.dropped["too-many-streams"] == 1
 
 
 def congestion_arrivals():

@@ -12,6 +12,7 @@ from stack.rtp import (
     PLAYOUT_DELAY,
     REPAIRED_RID,
     RID,
+    TRANSPORT_CC,
     BitrateEstimated,
     Bye,
     ByeReceived,
@@ -93,6 +94,20 @@ def test_without_a_transport_counter_there_is_no_transport_sequence_number():
     source = sender()
     source.send_frame(h264_frame(0), 0, 1.0)
     assert set(rtp_of(source.datagrams_to_send(1.0))[0].extensions) == {1, 2}
+
+
+def test_extensions_of_another_negotiation():
+    source = sender()
+    source.send_frame(h264_frame(0, size=100), 0, 1.0)
+    before = source.datagrams_to_send(1.0)
+    source.map_extensions(ExtensionMap({MID: 7, TRANSPORT_CC: 8}), lambda: 9)
+    source.send_frame(h264_frame(1, size=100), 3000, 1.1)
+    (packet,) = rtp_of(source.datagrams_to_send(1.1))
+    assert packet.extensions == {7: b"0", 8: b"\0\x09"}
+    assert packet.sequence_number == rtp_of(before)[-1].sequence_number + 1
+    source.map_extensions(ExtensionMap())
+    source.send_frame(h264_frame(2, size=100), 6000, 1.2)
+    assert not rtp_of(source.datagrams_to_send(1.2))[0].extensions
 
 
 def test_without_extensions_the_header_is_short():
