@@ -151,10 +151,10 @@ class Sender:
             header = FIXED_HEADER
         elif first == EXTENDED:
             header = EXTENDED_HEADER + (words << 2)
+            if header > len(packet):
+                raise DropPacket("truncated")
         else:
             header = header_length(packet, first)
-        if header > len(packet):
-            raise DropPacket("truncated")
         source = self._sources.get(ssrc)
         if source is None:
             return self._protect_first(packet, header, sequence, ssrc)
