@@ -102,7 +102,10 @@ class Configured(States):
             self._fail_server(url, event.code or NOT_REACHED, event.reason.replace("-", " "), event.base)
 
     def _on_relay_lost(self, event: RelayLost) -> None:
-        if event.error is None or event.error.reason == "path-closed":  # we have taken the socket away ourselves
+        if event.error is None:
+            self._driver.network.relay_given_back(event.server)
+            return
+        if event.error.reason == "path-closed":  # we have taken the socket away ourselves
             return
         address, reason = event.server.address, str(event.error)
         logger.warning("TURN server %s over %s: %s", address, event.server.protocol, reason)
@@ -112,17 +115,16 @@ class Configured(States):
     # -- changes -----------------------------------------------------------------------------------------------
 
     def setConfiguration(self, configuration: RTCConfiguration) -> None:
-        """Change the servers, to be used from the next gathering on: the first one, or that of a restart of ICE.
+        """Change servers and `iceTransportPolicy` from the next gathering on: the first, or that of a restart of ICE.
 
-        Take what `getConfiguration` returns and change its `iceServers`. Deviates: servers that were in use before stay
-        so, and `iceTransportPolicy` may only change before gathering has begun.
+        Take what `getConfiguration` returns and change that. Data that goes through a server that is named no more, or
+        past the relays that alone are to be used, goes on until the restart has found another path.
 
         Raises:
             InvalidStateError: The connection is closed.
             InvalidModificationError: Another member is different: `bundlePolicy`, `certificates`, or one of ours.
             SdpSyntaxError: A URL is none.
             InvalidAccessError: A TURN server has no username or credential.
-            NotSupportedError: `iceTransportPolicy` is different, and gathering has begun.
         """
         self._check_open()
         given, ours = configuration, self._configuration

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .. import stun, turn
 from ..core import Address, Datagram, LocalError, ParseError
-from ..peer import InvalidAccessError, NotSupportedError, PeerConnection, SdpSyntaxError
+from ..peer import InvalidAccessError, PeerConnection, SdpSyntaxError
 from ..peer.relays import TurnServer
 from .descriptions import RTCConfiguration, RTCIceServer
 from .interfaces import LocalAddress, bind_in_range, local_addresses
@@ -130,7 +130,8 @@ class Network:
         self._servers = parse_servers(configuration.iceServers)
         self._unasked: list[Server] = []  # that `configure` has named since
         self._on_batch, self._flush, self._spawn = on_batch, flush, spawn
-        self._relay_only = configuration.iceTransportPolicy == "relay"
+        self._asked: dict[Server, list[Address]] = {}
+        self._offered: set[Address] = set()  # host candidates, which there are none of while only relays are used
         self.on_unknown_name: Callable[[str, str], object] = lambda _url, _reason: None
         self.sockets: dict[Address, UdpSocket] = {}
         self._locals: dict[str, _Local] = {}
@@ -149,6 +150,10 @@ class Network:
     def turn_servers(self) -> int:
         """How many TURN servers were given."""
         return sum(server.relay for server in self._servers)
+
+    @property
+    def _relay_only(self) -> bool:
+        return self._machine.transport.path.relay_only
 
     @property
     def is_open(self) -> bool:
@@ -203,6 +208,8 @@ class Network:
         name = None
         if self._configuration.mdnsCandidates and not entry.hidden and not self._relay_only:
             name = self._names().publish(entry.host)
+        if not self._relay_only:
+            self._offered.add(address)
         self._machine.add_local_address(
             address,
             now,
@@ -245,6 +252,7 @@ class Network:
         local = self._locals.pop(host)
         if local.udp is not None:
             address = local.udp.address
+            self._offered.discard(address)
             del self.sockets[address]
             local.udp.close()
             self._machine.remove_local_address(address, now)
@@ -259,40 +267,53 @@ class Network:
     # -- servers -----------------------------------------------------------------------------------------------
 
     def configure(self, configuration: RTCConfiguration) -> None:
-        """Use these servers from the next gathering on. Deviates: those that were in use before stay so.
+        """Use these servers, and no others, from the next gathering on (RFC 8829 section 4.1.18).
 
         Raises:
             SdpSyntaxError: A URL is none of STUN or TURN.
             InvalidAccessError: A TURN server has no username or credential.
-            NotSupportedError: The policy is another one, and gathering has begun.
         """
-        servers = parse_servers(configuration.iceServers)
-        relay_only = configuration.iceTransportPolicy == "relay"
-        if relay_only != self._relay_only:
-            if self.is_open:
-                raise NotSupportedError("iceTransportPolicy cannot change once gathering has begun")
-            self._machine.transport.path.relay_only = self._relay_only = relay_only
-        if self.is_open:
-            self._unasked += [server for server in servers if server not in self._servers + self._unasked]
-        self._servers, self._configuration = servers, configuration
+        servers, now = parse_servers(configuration.iceServers), time.monotonic()
+        self._machine.transport.path.relay_only = configuration.iceTransportPolicy == "relay"
+        before, self._servers, self._configuration = self._servers, servers, configuration
+        if not self.is_open:
+            return
+        for gone in [server for server in before if server not in servers]:
+            for address in self._asked.pop(gone, []):
+                if not any(address in asked for asked in self._asked.values()):
+                    self._machine.forget_server(address, now)
+        self._turn_addresses = [(server, address) for server, address in self._turn_addresses if server in servers]
+        known = [server for server in self._unasked if server in servers]
+        self._unasked = known + [server for server in servers if server not in before + known]
 
     @contextmanager
     def new_servers(self) -> Iterator[None]:
-        """Have a restart of ICE, if one begins inside, wait for the servers that are new."""
-        if not self._unasked:
+        """Have a restart of ICE, if one begins inside, wait for what `configure` has changed."""
+        agent, path, now = self._machine.transport.ice, self._machine.transport.path, time.monotonic()
+        if not self.is_open or not (self._unasked or path.policy_changes):
             yield
             return
-        agent, path, now = self._machine.transport.ice, self._machine.transport.path, time.monotonic()
         before, ended = agent.local_parameters, path.local_addresses_ended
         path.expect_local_addresses()
         try:
             yield
         finally:
-            if agent.local_parameters != before:
+            restarted = agent.local_parameters != before
+            if restarted and not path.relay_only:
+                self._offer_hosts(now)
+            if restarted and self._unasked:
                 servers, self._unasked = self._unasked, []
                 self._spawn(self._ask_servers(servers), "ice-servers")
             elif ended:
                 self._machine.end_local_addresses(now)
+
+    def _offer_hosts(self, now: float) -> None:
+        """Offer what was left out while only relays were used."""
+        for local in self._locals.values():
+            if local.udp is not None and local.udp.address not in self._offered:
+                self._offer(local.entry, local.udp.address, now)
+            if self._configuration.iceTcp and not local.streams:
+                local.streams = self._listen(local.entry, now)
 
     async def _ask_servers(self, servers: list[Server]) -> None:
         await asyncio.gather(*(self._ask(server) for server in servers))
@@ -324,6 +345,9 @@ class Network:
 
     def _use(self, server: Server, address: Address) -> None:
         now = time.monotonic()
+        if server not in self._servers:  # `configure` came while its name was looked up
+            return
+        self._asked.setdefault(server, []).append(address)
         if not server.relay:
             if server.protocol == "udp":
                 self._machine.add_stun_server(address, now)
@@ -370,6 +394,12 @@ class Network:
                 self._connect(server, moved.address, host, time.monotonic(), domain)
             self._flush()
 
+    def relay_given_back(self, server: TurnServer) -> None:
+        """Close the streams to a server on which there is no allocation any more."""
+        for base in [base for base, (_, used, _) in self._turn_streams.items() if used == server]:
+            del self._turn_streams[base]
+            self._stream_sockets().remove(base)
+
     def _on_stream_closed(self, local: Address, remote: Address) -> None:
         now = time.monotonic()
         known = self._turn_streams.pop(local, None)
@@ -379,7 +409,8 @@ class Network:
             server, _, host = known
             logger.info("%s: the connection from %s ended", server.url, local)
             self._machine.stream_closed(local, now)
-            self._reconnect_later(server, remote, host)
+            if server in self._servers:
+                self._reconnect_later(server, remote, host)
         self._flush()
 
     def _reconnect_later(self, server: Server, address: Address, host: str) -> None:
@@ -390,7 +421,7 @@ class Network:
 
         def again() -> None:
             self._timers.discard(handle)
-            if host in self._locals:
+            if host in self._locals and server in self._servers:
                 self._connect(server, address, host, time.monotonic())
                 self._flush()
 

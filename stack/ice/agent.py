@@ -4,7 +4,7 @@ The agent owns no sockets: addresses of bound sockets come in with `add_local_ad
 local address that they leave from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from .candidate import (
     Candidate,
     Parameters,
     check_parameters,
+    hide_related,
     ip_of,
     remote_address,
     why_unreachable,
@@ -51,6 +52,7 @@ _GENERATION: Final = (
     "_was_connected",
     "_in_outage",
     "_patient",
+    "_without",
 )
 """What belongs to one generation, and comes back with it; each is replaced and not changed by a restart."""
 
@@ -276,7 +278,16 @@ class Agent(LocalSide):
         self._remote_ended = True
         self._advance(now)
 
-    def restart(self, now: float, parameters: Parameters | None = None) -> None:
+    def forget_stun_server(self, address: Address) -> None:
+        """Ask a STUN server no more from the next restart on; one that is not known is ignored.
+
+        Raises:
+            LocalError: The agent is closed.
+        """
+        self._check_open()
+        self._gatherer.remove_server(address)
+
+    def restart(self, now: float, parameters: Parameters | None = None, *, without: Collection[Address] = ()) -> None:
         """Begin again with new credentials, on the same sockets and relays: RFC 8445 section 9.
 
         Data goes on over the selected pair, whose consent is kept fresh, until a pair of the new generation is valid.
@@ -285,6 +296,8 @@ class Agent(LocalSide):
         Args:
             now: The time.
             parameters: Our new credentials if they were signalled already; made here if None.
+            without: Local addresses that the new generation does not use: they are neither signalled nor checked from,
+                and what relays know of them is not told. Data goes on over one that is in use.
 
         Raises:
             LocalError: The agent is closed, or the credentials cannot be used.
@@ -322,9 +335,13 @@ class Agent(LocalSide):
         self._checking = self._was_connected = self._in_outage = False
         self._patient = True
         self._local_candidates = {}
+        self._without = frozenset(without)
         for base in self._bases.values():
-            self._put_local_candidate(base)
-        self._gatherer.restart()
+            if self._relays.get(base.address) in self._without:
+                hide_related(base)
+            if base.address not in self._without:
+                self._put_local_candidate(base)
+        self._gatherer.restart(self._without)
         if self._state == "failed":
             self._set_state("new")
         self._advance(now)
@@ -350,7 +367,7 @@ class Agent(LocalSide):
             self._selected = None
             self._reselect(now)
         known = {candidate.base for candidate in self._local_candidates.values()}
-        for base in [base for base in self._bases.values() if base.address not in known]:
+        for base in [base for base in self._bases.values() if base.address not in known | self._without]:
             self._put_local_candidate(base)
             for remote in list(self._remote_candidates.values()):
                 self._pair_up(base, remote, now)

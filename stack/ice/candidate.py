@@ -221,6 +221,11 @@ def relayed_candidate(relayed: Address, protocol: str, local_preference: int, ma
     )
 
 
+def hide_related(candidate: Candidate) -> None:
+    """Have a candidate say nothing of the address behind it: RFC 8839 section 5.1."""
+    candidate.related_host, candidate.related_port = _unspecified(candidate.host), _DISCARD
+
+
 def _unspecified(host: str) -> str:
     return "::" if ":" in host else "0.0.0.0"  # noqa: S104  the related address that says nothing
 

@@ -1,6 +1,7 @@
 """Server-reflexive candidates: RFC 8445 section 5.1.1.2."""
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..core import Address, Datagram, RandomBytes, Timers
@@ -80,11 +81,17 @@ class Gatherer:
             del self._queries[transaction_id]
         self._mapped = {key: query for key, query in self._mapped.items() if query.base is not base}
 
-    def restart(self) -> None:
-        """Ask all again."""
+    def remove_server(self, server: Address) -> None:
+        """Ask this server no more after the next `restart`, nor from host candidates that come; it may be unknown."""
+        if server in self._servers:
+            self._servers.remove(server)
+
+    def restart(self, without: Collection[Address] = ()) -> None:
+        """Ask all again, but for the host candidates of these addresses."""
         self.stop()
         for base in self._bases:
-            self._pending.extend((base, server) for server in self._servers if _same_family(base, server))
+            if base.address not in without:
+                self._pending.extend((base, server) for server in self._servers if _same_family(base, server))
 
     def stop(self) -> None:
         """Forget all queries."""

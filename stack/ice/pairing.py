@@ -58,6 +58,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._partners: dict[str, str] = {}  # username fragments: ours of a generation, and theirs of the same
         self._bases: dict[Address, Candidate] = {}
         self._relays: dict[Address, Address] = {}  # the socket of each relayed address
+        self._without: frozenset[Address] = frozenset()  # local addresses that this generation does not use
         self._local_candidates: dict[tuple[Address, Address, bool], Candidate] = {}  # see `_key`
         self._remote_candidates: dict[Address, Candidate] = {}
         self._resolution = Resolution()
@@ -218,7 +219,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         known = self._checklist.get(base.address, remote.address)
         if known is not None:
             return known
-        if base.transport != remote.transport:
+        if base.transport != remote.transport or base.address in self._without:
             return None
         if not can_pair(base.host, remote.host, allow_loopback=self._config.allow_loopback):
             return None

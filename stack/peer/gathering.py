@@ -110,6 +110,13 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
         self.transport.path.add_turn_server(server, self._now)
         self._look()
 
+    def forget_server(self, address: Address, now: float) -> None:
+        """Use a STUN or TURN server no more from the next restart of ICE on; one that is not known is ignored."""
+        if self._gathering_ended(now):
+            return
+        self.transport.path.forget_server(address, self._now)
+        self._look()
+
     def add_turn_stream(self, base: Address, server: TurnServer, now: float) -> None:
         """A TCP or TLS connection from `base` to this server is open: have it relay.
 

@@ -21,8 +21,11 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         super().__init__()
         self.agent = ice.Agent(controlling=controlling, random_bytes=random_bytes, config=configuration.ice)
         self.relays = Relays(random_bytes=random_bytes, timeout=configuration.ice.gathering_timeout)
-        self._relay_only = configuration.ice_transport_policy == "relay"
-        self._begun = self._ended = self._told = False
+        self._relay_only = self._wants_relay_only = configuration.ice_transport_policy == "relay"
+        self._relay_only_before = self._relay_only
+        self._addresses: set[Address] = set()  # that the agent may have for itself
+        self._unasked: list[Address] = []  # STUN servers, while only relays are used
+        self._begun = self._ended = self._told = self._releasing = False
 
     @property
     def dropped(self) -> Counter[str]:
@@ -35,16 +38,21 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
     def relay_only(self) -> bool:
         """Whether nothing but relays is used (W3C's `iceTransportPolicy`).
 
-        Raises:
-            LocalError: On setting it, when there are local addresses already.
+        What is set is so from the next restart on, unless there is no local address yet (RFC 8829 section 4.1.18).
+        Those that were added while only relays were used are to be added again after that.
         """
         return self._relay_only
 
     @relay_only.setter
     def relay_only(self, value: bool) -> None:
-        if value != self._relay_only and self._begun:
-            raise LocalError("iceTransportPolicy cannot change once gathering has begun")
-        self._relay_only = value
+        self._wants_relay_only = value
+        if not self._begun:
+            self._relay_only = value
+
+    @property
+    def policy_changes(self) -> bool:
+        """Whether the next restart changes `relay_only`."""
+        return self._wants_relay_only != self._relay_only
 
     @property
     def local_addresses_ended(self) -> bool:
@@ -77,6 +85,7 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
                 mdns_name=mdns_name,
                 hidden=hidden,
             )
+            self._addresses.add(address)
         if address.transport == "udp":
             self.relays.add_base(address, now)
         self._after_relays(now)
@@ -85,15 +94,28 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         """Take note that a socket is gone, and what it led to."""
         now = self._clamp(now)
         self.relays.remove_base(address, now)
-        if not self._relay_only:
-            self.agent.remove_local_address(address, now)
+        self._addresses.discard(address)
+        self.agent.remove_local_address(address, now)
         self._after_relays(now)
 
     def add_stun_server(self, address: Address, now: float) -> None:
-        """Ask a STUN server from all sockets; not if only relays may be used."""
+        """Ask a STUN server from all sockets; not while only relays may be used."""
         now = self._clamp(now)
         if not self._relay_only:
             self.agent.add_stun_server(address, now)
+        elif address not in self._unasked and len(self._unasked) < ice.MAX_STUN_SERVERS:
+            self._unasked.append(address)
+
+    def forget_server(self, address: Address, now: float) -> None:
+        """Use a STUN or TURN server no more from the next restart on; what data goes through stays until then.
+
+        Allocations on it are given back as soon as data takes another path.
+        """
+        self._clamp(now)
+        self.relays.forget_server(address)
+        self._unasked = [known for known in self._unasked if known != address]
+        if self.agent.state != "closed":
+            self.agent.forget_stun_server(address)
 
     def add_turn_server(self, server: TurnServer, now: float) -> None:
         """Use a TURN server over UDP from all sockets, present and future; it is asked as STUN server too.
@@ -136,17 +158,29 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         self._after_relays(now)
 
     def restart(self, parameters: ice.Parameters, now: float) -> None:
-        """Begin a new generation with these credentials, on the same sockets and relays (RFC 8445 section 9)."""
+        """Begin a new generation with these credentials, on the same sockets and relays (RFC 8445 section 9).
+
+        It obeys what was said of servers and of `relay_only` since the one before.
+        """
         now = self._clamp(now)
-        self.agent.restart(now, parameters)
-        self._told = False
+        self._relay_only_before, self._relay_only = self._relay_only, self._wants_relay_only
+        without = set(self.relays.retired)
+        if self._relay_only:  # of whose addresses the relays' candidates say nothing either
+            without |= self._addresses | self.relays.bases
+        self.agent.restart(now, parameters, without=without)
+        if not self._relay_only:
+            for server in self._unasked:
+                self.agent.add_stun_server(server, now)
+            self._unasked.clear()
+        self._told, self._releasing = False, True
         self._after_relays(now)
 
     def undo_restart(self, now: float) -> None:
         """Go back to the generation before; see `ice.Agent.undo_restart`."""
         now = self._clamp(now)
         self.agent.undo_restart(now)
-        self._told = True
+        self._relay_only = self._relay_only_before
+        self._told, self._releasing = True, False
         self._after_relays(now)
 
     # -- traffic -----------------------------------------------------------------------------------------------
@@ -192,7 +226,11 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
         return self._events.popleft() if self._events else self.agent.next_event()
 
     def _after_relays(self, now: float) -> None:
-        """Tell the agent what became of the relays."""
+        """Tell the agent what became of the relays; give back those that nobody wants, once data goes elsewhere."""
+        if self._releasing:
+            selected = self.agent.selected_pair
+            self.relays.release(now, but=None if selected is None else selected.local)
+            self._releasing = bool(self.relays.retired)
         while (event := self.relays.next_event()) is not None:
             match event:
                 case RelayAllocated(relayed, base, mapped, server):

@@ -108,6 +108,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         self._timeout = timeout
         self._bases: list[Address] = []
         self._servers: list[TurnServer] = []
+        self._retired: set[Address] = set()  # servers that have allocations yet and are not to have any
         self._relays: dict[tuple[Address, Address], _Relay] = {}
         self._by_relayed: dict[Address, _Relay] = {}
         self._received: list[Datagram] = []
@@ -122,6 +123,11 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     def busy(self) -> bool:
         """Whether there is a relay, or something to tell a server that is none any more."""
         return bool(self._relays or self._outgoing)
+
+    @property
+    def bases(self) -> set[Address]:
+        """From where servers are reached."""
+        return {relay.base for relay in self._relays.values()}
 
     @property
     def settled(self) -> bool:
@@ -141,6 +147,8 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     def add_base(self, base: Address, now: float) -> None:
         """Use a UDP socket for all servers, present and future."""
         now = self._clamp(now)
+        if base in self._bases:
+            return
         self._bases.append(base)
         for server in self._servers:
             self._start(base, server, now)
@@ -159,6 +167,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         if len(self._servers) >= MAX_TURN_SERVERS:
             raise LocalError(f"more than {MAX_TURN_SERVERS} TURN servers")
         self._servers.append(server)
+        self._retired.discard(server.address)
         for base in self._bases:
             self._start(base, server, now)
 
@@ -173,7 +182,36 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
             raise LocalError("the addresses and the protocol of a stream are TCP's")
         if (base, server.address) in self._relays:
             raise LocalError(f"the stream from {base} to {server.address} is known already")
+        self._retired.discard(server.address)
         self._start(base, server, now, tried)
+
+    def forget_server(self, address: Address) -> None:
+        """Make no more allocations on a server; those that there are wait for `release`. It may be unknown."""
+        self._servers = [server for server in self._servers if server.address != address]
+        if any(relay.server.address == address for relay in self._relays.values()):
+            self._retired.add(address)
+
+    @property
+    def retired(self) -> list[Address]:
+        """Relayed addresses on servers that were forgotten."""
+        return [relay.relayed for relay in self._of_retired() if relay.relayed is not None]
+
+    def release(self, now: float, *, but: Address | None) -> None:
+        """Give back what is on servers that were forgotten.
+
+        Args:
+            now: The time.
+            but: A relayed address that is in use yet.
+        """
+        now = self._clamp(now)
+        for relay in self._of_retired():
+            if relay.relayed is None or relay.relayed != but:
+                relay.client.close(now)
+                self._take_events(relay, now)
+        self._retired &= {relay.server.address for relay in self._relays.values()}
+
+    def _of_retired(self) -> list[_Relay]:
+        return [relay for relay in self._relays.values() if relay.server.address in self._retired]
 
     def remove_base(self, base: Address, now: float) -> None:
         """Take note that a socket or stream is gone, and with it what was relayed over it."""

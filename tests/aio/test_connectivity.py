@@ -75,6 +75,40 @@ async def echo_works(a, b):
     return here
 
 
+async def restart(a, b):
+    a.restartIce()
+    await a.setLocalDescription()
+    await b.setRemoteDescription(a.localDescription)
+    await b.setLocalDescription()
+    await a.setRemoteDescription(b.localDescription)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_only_relays_carry_it_after_a_restart_and_none_after_another(turn, certificate, transport):
+    """W3C WebRTC section 4.4.1.6, RFC 8829 section 4.1.18."""
+    relayed = through(turn, transport, caFile=str(certificate[0]))
+    direct = RTCConfiguration(caFile=relayed.caFile)
+
+    def path(pc):
+        return pc._machine.transport.ice.selected_pair.local_candidate.type
+
+    async with RTCPeerConnection(direct) as a, RTCPeerConnection() as b:
+        channel = await echo_works(a, b)
+        heard = asyncio.Queue()
+        channel.on("message", heard.put_nowait)
+        assert path(a) != "relay"
+        for configuration, through_relay in ((relayed, True), (direct, False)):
+            a.setConfiguration(configuration)
+            await restart(a, b)
+            await until(lambda wanted=through_relay: (path(a) == "relay") is wanted)
+            channel.send("still there")
+            async with asyncio.timeout(5):
+                assert await heard.get() == "still there"
+        await until(lambda: not a._machine.transport.path.relays)
+        assert not a._driver.network._turn_streams
+        assert "relay" not in a.localDescription.sdp
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 async def test_only_relays_carry_it(turn, certificate, transport):
     configuration = through(turn, transport, caFile=str(certificate[0]))

@@ -17,7 +17,6 @@ from stack import (
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
-    NotSupportedError,
     OperationError,
     RTCCertificate,
     RTCConfiguration,
@@ -243,8 +242,46 @@ class TestConfiguration:
             pc.setConfiguration(RTCConfiguration(iceTransportPolicy="relay"))
             await pc.setLocalDescription()
             assert "a=candidate" not in pc.localDescription.sdp
-            with pytest.raises(NotSupportedError, match="iceTransportPolicy"):
-                pc.setConfiguration(RTCConfiguration())
+
+    async def test_only_relays_from_the_next_gathering_on_and_back(self, pair):
+        a, b = pair
+        a.createDataChannel("x")
+        await negotiate(a, b)
+        await until(lambda: a.connectionState == "connected")
+        for policy, offered in (("relay", False), ("all", True)):
+            before = a.localDescription.sdp
+            a.setConfiguration(RTCConfiguration(iceTransportPolicy=policy))
+            assert a.localDescription.sdp == before
+            a.restartIce()
+            await a.setLocalDescription()
+            assert ("a=candidate" in a.localDescription.sdp) is offered
+            await b.setRemoteDescription(a.localDescription)
+            await b.setLocalDescription()
+            await a.setRemoteDescription(b.localDescription)
+            await asyncio.sleep(0.1)
+            assert a.connectionState == "connected"  # over the old path, while there is no new one
+
+    async def test_a_server_that_is_not_named_any_more_is_not_asked(self, pair):
+        a, b = pair
+        loop, asked = asyncio.get_running_loop(), []
+        server = UdpSocket(local_addresses(AddressPolicy(families=(4,)))[0].host, loop, asked.extend)
+        a.setConfiguration(RTCConfiguration([RTCIceServer(f"stun:{server.address.host}:{server.address.port}")]))
+        a.createDataChannel("x")
+        gathering = loop.create_task(a.setLocalDescription())
+        try:
+            await until(lambda: asked)
+            a.setConfiguration(RTCConfiguration())
+            gathering.cancel()
+            await b.setRemoteDescription(a.localDescription)
+            await b.setLocalDescription()
+            await a.setRemoteDescription(b.localDescription)
+            a.restartIce()
+            asked.clear()
+            await a.setLocalDescription()
+            assert a.iceGatheringState == "complete"
+            assert asked == []
+        finally:
+            server.close()
 
     async def test_servers_are_asked_by_the_next_gathering(self, pair):
         a, b = pair

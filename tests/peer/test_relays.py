@@ -225,15 +225,146 @@ def test_with_relays_only_nothing_else_is_known_and_the_path_leads_through_one()
     assert far.transport.agent.selected_pair.remote == relay.address
 
 
-def test_relays_only_is_decided_before_the_first_address():
+def test_relays_only_from_the_first_address_on():
     near = Transport("near", controlling=True)
     near.relay_only = True
     transport_link(near=near)
     assert near.agent.local_candidates == []
+    near.relay_only = False
+    assert near.relay_only  # until the next gathering
     near.relay_only = True
-    with pytest.raises(LocalError, match="gathering has begun"):
+    assert not near.policy_changes
+
+
+def restart(near, far, link, then=lambda: None):
+    """Both sides begin a new generation, and come to a path; return what was reported."""
+    for number, transport in enumerate((near, far.transport)):
+        transport.restart(ice.Parameters(f"next{number}{link.now:.0f}", "p" * 22), link.now)
+    then()
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=20)
+    introduce(near, far.transport, link.now)
+    assert link.run(lambda: near.agent.state == far.transport.agent.state == "completed", seconds=10)
+    link.run(seconds=1)
+    reported = list(link.events[0])
+    link.events[0].clear()
+    return reported
+
+
+def connected_link(**options):
+    near, far, link = transport_link(**options)
+    assert link.run(lambda: of(link.events[0], ice.GatheringCompleted), seconds=10)
+    introduce(near, far.transport, link.now)
+    assert link.run(lambda: near.agent.state == far.transport.agent.state == "completed", seconds=10)
+    link.events[0].clear()
+    return near, far, link
+
+
+def kinds(near):
+    return sorted(candidate.type for candidate in near.agent.local_candidates)
+
+
+class TestChangesBeforeARestart:
+    """RFC 8829 section 4.1.18: what `setConfiguration` changes counts from the next gathering on."""
+
+    def test_relays_only(self):
+        near, far, link = connected_link()
+        before = near.agent.selected_pair
+        assert before.local == BASE
+        near.relay_only = True
+        assert not near.relay_only
+        link.run(seconds=1)
+        assert kinds(near) == ["host", "relay"]
+
+        def then():
+            assert near.relay_only
+            assert near.agent.selected_pair is before  # data goes on
+            (relay,) = near.agent.local_candidates
+            assert (relay.type, relay.related_host, relay.related_port) == ("relay", "0.0.0.0", 9)
+
+        restart(near, far, link, then)
+        (pair,) = near.agent.pairs
+        assert near.agent.selected_pair is pair
+        assert pair.local_candidate.type == "relay"
+        assert not near.agent._gatherer.has_pending
+        link.run(seconds=30)
+        assert near.agent.selected_pair is pair  # checks of the peer's to other addresses come to nothing
+
+    def test_more_than_relays(self):
+        near, far, link = connected_link(ice_transport_policy="relay")
+        assert near.agent.selected_pair.local_candidate.type == "relay"
         near.relay_only = False
-    assert near.relay_only
+        restart(near, far, link, lambda: near.add_local_address(BASE, link.now))
+        assert kinds(near) == ["host", "relay"]
+        assert near.agent.selected_pair.local == BASE
+        assert SERVER in near.agent._gatherer.servers
+
+    def test_there_and_back(self):
+        near, far, link = connected_link()
+        near.relay_only = True
+        restart(near, far, link)
+        near.relay_only = False
+        restart(near, far, link)
+        assert near.agent.selected_pair.local == BASE
+
+    @pytest.mark.parametrize("relay_only", [True, False])
+    def test_a_restart_that_is_undone(self, relay_only):
+        near, _, link = connected_link(ice_transport_policy="all" if relay_only else "relay")
+        before, pair = kinds(near), near.agent.selected_pair
+        near.relay_only = relay_only
+        near.restart(ice.Parameters("next", "p" * 22), link.now)
+        assert near.relay_only is relay_only
+        if not relay_only:
+            near.add_local_address(BASE, link.now)
+        near.undo_restart(link.now)
+        assert near.relay_only is not relay_only
+        assert kinds(near) == before or not relay_only
+        assert near.agent.selected_pair is pair
+        assert near.policy_changes
+
+    def test_a_server_that_is_not_used(self):
+        near, far, link = connected_link()
+        near.forget_server(SERVER, link.now)
+        link.run(seconds=5)
+        assert kinds(near) == ["host", "relay"]
+        (lost,) = of(restart(near, far, link), RelayLost)
+        assert lost.error is None  # it was given back
+        assert kinds(near) == ["host"]
+        assert not near.relays
+        near.add_local_address(Address("198.51.100.8", 40000), link.now)
+        assert not near.relays
+        assert near.agent._gatherer.servers == []
+
+    def test_a_server_that_carries_data_does_so_until_there_is_another_path(self):
+        near, far, link = connected_link(ice_transport_policy="relay")
+        relayed = near.agent.selected_pair.local
+        near.forget_server(SERVER, link.now)
+        near.relay_only = False
+        for number, transport in enumerate((near, far.transport)):
+            transport.restart(ice.Parameters(f"next{number}", "p" * 22), link.now)
+        near.add_local_address(BASE, link.now)
+        link.run(seconds=5)
+        assert near.agent.selected_pair.local == relayed
+        assert kinds(near) == ["host"]
+        introduce(near, far.transport, link.now)
+        assert link.run(lambda: near.agent.state == far.transport.agent.state == "completed", seconds=10)
+        assert near.agent.selected_pair.local == BASE
+        assert link.run(lambda: of(link.events[0], RelayLost), seconds=30)
+        assert not near.relays
+
+    def test_a_server_that_is_named_again_stays(self):
+        near, far, link = connected_link()
+        near.forget_server(SERVER, link.now)
+        near.add_turn_server(THERE, link.now)
+        assert of(restart(near, far, link), RelayLost) == []
+        assert kinds(near) == ["host", "relay"]
+
+    def test_a_server_that_nobody_knows(self):
+        near, _, link = connected_link()
+        near.forget_server(FAR, link.now)
+        assert kinds(near) == ["host", "relay"]
+        near.close(link.now)
+        near.forget_server(SERVER, link.now)
+        assert near.agent.state == "closed"
 
 
 def test_a_restart_waits_for_servers_that_are_announced():
