@@ -34,6 +34,7 @@ from .extensions import (
 from .outgoing import Outgoing, PacketKind
 from .packet import Packet, build_header
 from .payload import DEPACKETIZERS, PACKETIZERS, PayloadFormat
+from .picture_size import picture_size
 from .receiver import Receiver
 from .rtcp import (
     ApplicationDefined,
@@ -120,4 +121,5 @@ __all__ = [
     "build_header",
     "is_rtcp",
     "parse_rtcp",
+    "picture_size",
 ]

@@ -108,6 +108,23 @@ class Demultiplexer(Generic[Route]):
         for ssrc in ssrcs:
             self._sources[ssrc] = _Source(Destination(route), section, signalled=True, used=self._count)
 
+    def take_over(self, before: "Demultiplexer[Route]") -> None:
+        """Keep what another has learned of sections that are here as well.
+
+        A sender that was told that its packets arrive does not say any more where they belong (RFC 9143 section 15).
+        """
+        for ssrc, source in before._sources.items():  # noqa: SLF001  of the same class
+            known, section = source.destination, self._by_mid.get(source.section.mid or "")
+            if section is None or section.route is not known.route:
+                continue
+            if known.rid not in section.rids and (known.rid is not None or section.rids):
+                continue
+            described = self._sources.get(ssrc)
+            if described is None and not source.signalled:
+                self._learn(ssrc, section, known)
+            elif described is not None and described.section is section:
+                described.destination = known  # a description does not say which encoding an SSRC is
+
     def destination(self, datagram: bytes) -> Destination[Route] | None:
         """Return where an RTP datagram belongs, or None, counted in `dropped`.
 

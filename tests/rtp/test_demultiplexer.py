@@ -115,6 +115,37 @@ def test_sections_that_cannot_be():
     assert found.destination(packet(1000)) is None
 
 
+def test_what_was_learned_is_taken_over():
+    before = two_sections()
+    for data in (
+        packet(1, mid="1"),
+        packet(2, mid="2", rid="h"),
+        packet(3, 120, mid="2", repaired="h"),
+        packet(4, mid="1"),
+    ):
+        assert before.destination(data)
+    found = Demultiplexer(EXTENSIONS)
+    found.add("video", mid="1", payload_types=[H264_PT], ssrcs=[4])
+    found.add("screen", mid="2", payload_types=[H264_PT, 120], rids=["h"], ssrcs=[3])
+    assert before.destination(packet(500, mid="1"))
+    found.take_over(before)
+    assert found.destination(packet(1)) == Destination("video")
+    assert found.destination(packet(2)) == Destination("screen", "h")
+    assert found.destination(packet(3, 120)) == Destination("screen", "h", repaired=True)
+    assert found.destination(packet(2, mid="1")) == Destination("video")  # its packets say it better
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("section", [{"mid": "2"}, {"mid": "2", "rids": ["q"]}, {"mid": "7", "rids": ["h"]}])
+def test_what_was_learned_of_sections_that_are_others_now_is_not(section):
+    before = two_sections()
+    before.destination(packet(2, mid="2", rid="h"))
+    found = Demultiplexer(EXTENSIONS)
+    found.add("screen", **section)
+    found.take_over(before)
+    assert len(found) == 0
+
+
 # -- simulcast -----------------------------------------------------------------------------------------------------
 
 
