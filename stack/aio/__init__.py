@@ -22,15 +22,14 @@ from .descriptions import (
 )
 from .interfaces import AddressPolicy
 from .peer_connection import RTCPeerConnection
-from .rtp import (
+from .rtp import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from .rtp_parameters import (
     RTCRtpCapabilities,
     RTCRtpCodecCapability,
     RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability,
-    RTCRtpReceiver,
-    RTCRtpSender,
     RTCRtpSendParameters,
-    RTCRtpTransceiver,
+    RTCRtpTransceiverInit,
 )
 from .stats import RTCStats, RTCStatsReport
 from .tracks import (
@@ -89,6 +88,7 @@ __all__ = [
     "RTCRtpSendParameters",
     "RTCRtpSender",
     "RTCRtpTransceiver",
+    "RTCRtpTransceiverInit",
     "RTCSctpTransport",
     "RTCSessionDescription",
     "RTCStats",

@@ -6,32 +6,22 @@ could decide.
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from .. import datachannel, ice
-from ..peer import Codec, Encoding, InvalidAccessError, InvalidStateError, NotSupportedError, Transceiver, events
 from ..peer import Configuration as MachineConfiguration
+from ..peer import InvalidStateError, events
 from ..peer.relays import RelayLost, RelayMoved
 from ..peer.signaling import Description
-from .configured import Configured
 from .data_channel import PRIORITIES, RTCDataChannel
 from .descriptions import RTCConfiguration, RTCIceCandidate, RTCSessionDescription
 from .driver import Driver
-from .rtp import (
-    RTCRtpEncodingParameters,
-    RTCRtpReceiver,
-    RTCRtpSender,
-    RTCRtpTransceiver,
-    check_direction,
-    stream_id,
-    to_encoding,
-)
-from .stats import RTCStatsReport, select
-from .tracks import EncodedFrame, MediaStreamTrack
-from .transports import RTCSctpTransport, Transports
+from .transceivers import Transceivers
+from .transports import RTCSctpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +39,7 @@ STATE_CHANGES: Final = frozenset(
 """After these a transport may be in another state too."""
 
 
-class RTCPeerConnection(Configured):
+class RTCPeerConnection(Transceivers):
     """A connection to a peer.
 
     Events: `icecandidate` (RTCIceCandidate or None at the end), `negotiationneeded`, `signalingstatechange`,
@@ -77,8 +67,6 @@ class RTCPeerConnection(Configured):
         self._driver.network.on_unknown_name = self._on_unknown_name
         self._channels: dict[int, RTCDataChannel] = {}
         self._draining: set[RTCDataChannel] = set()
-        self._transceivers: dict[int, RTCRtpTransceiver] = {}
-        self._transports: Transports | None = None
         self._handlers: dict[type, Callable[[Any], object]] = {
             datachannel.MessageReceived: self._on_message,
             datachannel.ChannelAnnounced: self._on_channel_announced,
@@ -91,14 +79,7 @@ class RTCPeerConnection(Configured):
             events.NegotiationNeeded: self._on_negotiation_needed,
             events.ConnectionStateChanged: self._on_connection_state,
             events.IceCandidateGathered: self._on_candidate,
-            events.TrackAdded: self._on_track,
-            events.TrackRemoved: self._on_track_removed,
-            events.TransceiverStopped: self._on_transceiver_stopped,
-            events.MediaReceived: self._on_media,
-            events.SendingStarted: self._on_sending_started,
-            events.SendingStopped: self._on_sending_stopped,
-            events.KeyframeRequested: self._on_keyframe_requested,
-            events.TargetBitrateChanged: self._on_target_bitrate,
+            **self._media_handlers(),
             ice.ResolutionRequested: lambda event: self._driver.network.resolve(event.name),
             RelayMoved: lambda event: self._driver.network.relay_moved(event.server, event.domain),
             RelayLost: self._on_relay_lost,
@@ -107,7 +88,7 @@ class RTCPeerConnection(Configured):
         }
         self.error: str | None = None
 
-    # -- channels and tracks -----------------------------------------------------------------------------------
+    # -- channels ---------------------------------------------------------------------------------------------
 
     @property
     def sctp(self) -> RTCSctpTransport | None:
@@ -161,106 +142,6 @@ class RTCPeerConnection(Configured):
         channel.latest = latest
         self._driver.schedule_flush()
         return self._wrap_channel(channel)
-
-    def addTrack(self, track: MediaStreamTrack, *streams: Any) -> RTCRtpSender:
-        """Send a track; takes effect with the next negotiation.
-
-        Args:
-            track: What to send.
-            streams: To which stream it belongs, so that the peer can play together what does: a string, or anything
-                with an `id`. Not implemented: more than one.
-
-        Raises:
-            InvalidStateError: The connection is closed.
-            InvalidAccessError: The track is sent already.
-            NotSupportedError: There is more than one stream.
-        """
-        self._check_open()
-        if any(t.sender.track is track for t in self._transceivers.values()):
-            raise InvalidAccessError("this track is being sent already")
-        machine = self._machine.add_track(track.kind, stream_id=stream_id(streams), track_id=track.id)
-        transceiver = self._wrap_transceiver(machine)
-        transceiver.sender.replace(track)
-        self._driver.schedule_flush()
-        return transceiver.sender
-
-    def removeTrack(self, sender: RTCRtpSender) -> None:
-        """Send a track no more (W3C removeTrack); takes effect with the next negotiation.
-
-        Raises:
-            InvalidStateError: The connection is closed.
-            InvalidAccessError: The sender is not of this connection.
-        """
-        self._check_open()
-        if sender._connection is not self:  # noqa: SLF001  each knows what is inside the other
-            raise InvalidAccessError("this sender is not of this connection")
-        transceiver = next((t for t in self._transceivers.values() if t.sender is sender), None)
-        if transceiver is None or sender.track is None:  # it was stopped, or removed before
-            return
-        self._machine.remove_track(transceiver.machine)
-        sender.replace(None)
-        self._driver.schedule_flush()
-
-    def addTransceiver(
-        self,
-        trackOrKind: MediaStreamTrack | str,
-        direction: str = "sendrecv",
-        *,
-        streams: Sequence[Any] = (),
-        sendEncodings: Sequence[RTCRtpEncodingParameters] = (),
-    ) -> RTCRtpTransceiver:
-        """Add a transceiver for a track or a kind (W3C addTransceiver).
-
-        Args:
-            trackOrKind: What to send, or `audio` or `video`.
-            direction: `sendrecv`, `sendonly`, `recvonly` or `inactive`.
-            streams: As for `addTrack`.
-            sendEncodings: How to send; one at the most.
-
-        Raises:
-            InvalidStateError: The connection is closed.
-            TypeError: The kind or the direction is none.
-            InvalidAccessError: A number of the encoding makes no sense.
-            NotSupportedError: There is more than one encoding (simulcast), or more than one stream.
-        """
-        self._check_open()
-        track = trackOrKind if isinstance(trackOrKind, MediaStreamTrack) else None
-        kind = track.kind if track is not None else str(trackOrKind)
-        check_direction(direction)
-        if kind not in {"audio", "video"}:
-            raise TypeError(f"kind must be 'audio' or 'video', not {kind!r}")
-        if len(sendEncodings) > 1:
-            raise NotSupportedError(f"{len(sendEncodings)} encodings: simulcast is not sent, give one at the most")
-        machine = self._machine.add_transceiver(
-            kind,
-            direction,
-            stream_id=stream_id(streams),
-            track_id=track.id if track else "",
-            has_track=track is not None,
-        )
-        for given in sendEncodings:
-            try:
-                self._machine.set_encoding(machine, to_encoding(given))
-            except InvalidAccessError:
-                self._machine.stop_transceiver(machine)
-                raise
-        transceiver = self._wrap_transceiver(machine)
-        if track is not None:
-            transceiver.sender.replace(track)
-        self._driver.schedule_flush()
-        return transceiver
-
-    def getTransceivers(self) -> list[RTCRtpTransceiver]:
-        """All transceivers."""
-        return [self._wrap_transceiver(machine) for machine in self._machine.transceivers]
-
-    def getSenders(self) -> list[RTCRtpSender]:
-        """The senders of all transceivers."""
-        return [transceiver.sender for transceiver in self.getTransceivers()]
-
-    def getReceivers(self) -> list[RTCRtpReceiver]:
-        """The receivers of all transceivers."""
-        return [transceiver.receiver for transceiver in self.getTransceivers()]
 
     # -- negotiation -------------------------------------------------------------------------------------------
 
@@ -342,22 +223,6 @@ class RTCPeerConnection(Configured):
         if not self._is_over:
             self._machine.restart_ice()
             self._driver.schedule_flush()
-
-    async def getStats(self, selector: MediaStreamTrack | None = None) -> RTCStatsReport:
-        """Return W3C's statistics by their ids (webrtc-stats); those of one track only with a selector."""
-        report = self.statistics()
-        if selector is None:
-            return RTCStatsReport(report)
-        for transceiver in self._transceivers.values():
-            if transceiver.sender.track is selector:
-                return select(report, transceiver.machine, sending=True)
-            if transceiver.receiver.track is selector:
-                return select(report, transceiver.machine, sending=False)
-        raise InvalidAccessError("this track is neither sent nor received here")
-
-    def statistics(self) -> dict[str, dict[str, Any]]:
-        """What `getStats` returns, at once."""
-        return self._machine.statistics(time.time() * 1000)
 
     def iceReport(self) -> ice.Statistics:
         """Return all candidates and pairs with their history; `stack.ice.explain` puts it into words."""
@@ -474,38 +339,6 @@ class RTCPeerConnection(Configured):
                 transceiver.receiver.track.stop()
         self.dispatch("connectionstatechange")
 
-    def _on_track(self, event: events.TrackAdded) -> None:
-        transceiver = self._wrap_transceiver(event.transceiver)
-        transceiver.receiver.renew(self)
-        self.dispatch("track", transceiver.receiver.track)
-
-    def _on_track_removed(self, event: events.TrackRemoved) -> None:
-        self._wrap_transceiver(event.transceiver).receiver.track.stop()
-
-    def _on_transceiver_stopped(self, event: events.TransceiverStopped) -> None:
-        wrapper = self._transceivers.pop(id(event.transceiver), None)
-        if wrapper is not None:
-            wrapper.sender.halt()
-            wrapper.receiver.track.stop()
-
-    def _on_media(self, event: events.MediaReceived) -> None:
-        frame = event.frame
-        self._wrap_transceiver(event.transceiver).receiver.track.deliver(
-            frame.mime, EncodedFrame(frame.data, frame.timestamp, frame.keyframe, frame.receive_time)
-        )
-
-    def _on_sending_started(self, event: events.SendingStarted) -> None:
-        self._wrap_transceiver(event.transceiver).sender.start(event.mime_type)
-
-    def _on_sending_stopped(self, event: events.SendingStopped) -> None:
-        self._wrap_transceiver(event.transceiver).sender.halt()
-
-    def _on_keyframe_requested(self, event: events.KeyframeRequested) -> None:
-        self._wrap_transceiver(event.transceiver).sender.on_keyframe_request()
-
-    def _on_target_bitrate(self, event: events.TargetBitrateChanged) -> None:
-        self._wrap_transceiver(event.transceiver).sender.on_target_bitrate(event.bitrate)
-
     # -- called by channels and senders ------------------------------------------------------------------------
 
     def send_message(self, wrapper: RTCDataChannel, channel: datachannel.Channel, data: bytes | str) -> None:
@@ -527,63 +360,10 @@ class RTCPeerConnection(Configured):
         self._machine.close_channel(channel, self._driver.now())
         self._driver.schedule_flush()
 
-    def transports(self) -> Transports:
-        """What everything runs over, made when somebody wants to look."""
-        if self._transports is None:
-            self._transports = Transports(self._machine)
-        return self._transports
-
-    def run_sender(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run a sender's loop as a task of this connection."""
-        return self._driver.spawn(coroutine, "rtp-sender")
-
-    def send_frame(self, transceiver: Transceiver, frame: EncodedFrame) -> None:
-        """Send an encoded frame of a track."""
-        self._machine.send_frame(
-            transceiver,
-            frame.data,
-            frame.timestamp,
-            self._driver.now(),
-            keyframe=frame.keyframe,
-            capture_time=frame.capture_time,
-        )
-        self._driver.flush()
-
-    def request_keyframe(self, transceiver: Transceiver) -> None:
-        """Ask the peer for a key frame."""
-        if transceiver.receiver is not None and not self._driver.closed:
-            transceiver.receiver.request_keyframe(self._driver.now())
-            self._driver.schedule_flush()
-
-    def set_direction(self, transceiver: Transceiver, direction: str) -> None:
-        """Change a transceiver's direction."""
-        self._machine.set_direction(transceiver, direction)
-        self._driver.schedule_flush()
-
-    def set_encoding(self, transceiver: Transceiver, encoding: Encoding) -> None:
-        """Change how a transceiver sends."""
-        self._machine.set_encoding(transceiver, encoding)
-        self._driver.schedule_flush()
-
-    def stop_transceiver(self, transceiver: Transceiver) -> None:
-        """End a transceiver with the next negotiation."""
-        self._machine.stop_transceiver(transceiver)
-        self._driver.schedule_flush()
-
-    def set_codec_preferences(self, transceiver: Transceiver, codecs: list[Codec]) -> None:
-        """Choose a transceiver's codecs."""
-        self._machine.set_codec_preferences(transceiver, codecs)
-
     # -- wrappers ----------------------------------------------------------------------------------------------
 
     def _wrap_channel(self, channel: datachannel.Channel) -> RTCDataChannel:
         wrapper = self._channels.get(id(channel))
         if wrapper is None:
             wrapper = self._channels[id(channel)] = RTCDataChannel(self, channel)
-        return wrapper
-
-    def _wrap_transceiver(self, machine: Transceiver) -> RTCRtpTransceiver:
-        wrapper = self._transceivers.get(id(machine))
-        if wrapper is None:
-            wrapper = self._transceivers[id(machine)] = RTCRtpTransceiver(self, machine, None)
         return wrapper

@@ -1,33 +1,26 @@
 """RTCRtpTransceiver, RTCRtpSender and RTCRtpReceiver."""
 
 import secrets
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..peer import (
-    CODECS,
-    Codec,
-    Encoding,
-    InvalidAccessError,
-    InvalidModificationError,
-    InvalidStateError,
-    NotSupportedError,
-    Transceiver,
+from ..peer import CODECS, InvalidModificationError, InvalidStateError, Transceiver
+from .rtp_parameters import (
+    RTCRtpCodecCapability,
+    RTCRtpSendParameters,
+    capabilities,
+    capability,
+    check_direction,
+    of_encoding,
+    to_encoding,
 )
-from ..peer.codecs import HEADER_EXTENSIONS
-from ..peer.transceiver import DIRECTIONS
+from .sent_encoding import SentEncoding, check_source, sources
 from .stats import RTCStatsReport, select
-from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack, RemoteStreamTrack
+from .tracks import EncodedMediaTrack, MediaStreamTrack, RemoteStreamTrack
 from .transports import RTCDtlsTransport
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from .peer_connection import RTCPeerConnection
-
-DEFAULT_VIDEO_BITRATE: Final = 1_500_000
-"""bit/s for pictures that we encode, until the path says otherwise: 720p at rest, 360p in motion."""
+    from .transceivers import Transceivers
 
 
 class Done:
@@ -40,132 +33,18 @@ class Done:
 _DONE: Final = Done()
 
 
-@dataclass(frozen=True, slots=True)
-class RTCRtpCodecCapability:
-    """A codec (W3C RTCRtpCodecCapability)."""
-
-    mimeType: str
-    clockRate: int
-    channels: int | None = None
-    parameters: dict[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def name(self) -> str:
-        """What comes behind `audio/` or `video/`."""
-        return self.mimeType.partition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class RTCRtpHeaderExtensionCapability:
-    """A header extension (W3C RTCRtpHeaderExtensionCapability).
-
-    Args:
-        uri: As in `a=extmap`.
-    """
-
-    uri: str
-
-
-@dataclass(slots=True)
-class RTCRtpEncodingParameters:
-    """How a stream is sent (W3C RTCRtpEncodingParameters).
-
-    Args:
-        active: Whether it is sent at all.
-        maxBitrate: bit/s at most; None for what the path carries.
-        maxFramerate: Pictures per second at most; None for all.
-        scaleResolutionDownBy: Width and height are divided by this, 1 or more.
-        priority: `very-low`, `low`, `medium` or `high`.
-    """
-
-    active: bool = True
-    maxBitrate: int | None = None
-    maxFramerate: float | None = None
-    scaleResolutionDownBy: float = 1.0
-    priority: str = "low"
-
-
-@dataclass(slots=True)
-class RTCRtpSendParameters:
-    """What `RTCRtpSender.getParameters` returns, to be changed and given to `setParameters`.
-
-    Args:
-        transactionId: Of this reading; only the latest one may be written back.
-        encodings: One.
-        codecs: What was negotiated, best first; read only.
-    """
-
-    transactionId: str
-    encodings: list[RTCRtpEncodingParameters]
-    codecs: list["RTCRtpCodecCapability"]
-
-
-@dataclass(frozen=True, slots=True)
-class RTCRtpCapabilities:
-    """What can be sent or received (W3C RTCRtpCapabilities).
-
-    Args:
-        codecs: Best first.
-        headerExtensions: Of RTP.
-    """
-
-    codecs: list[RTCRtpCodecCapability] = field(default_factory=list)
-    headerExtensions: list[RTCRtpHeaderExtensionCapability] = field(default_factory=list)
-
-
-def _capability(codec: Codec) -> RTCRtpCodecCapability:
-    return RTCRtpCodecCapability(codec.mime_type, codec.clock_rate, codec.channels, dict(codec.parameters))
-
-
-def _capabilities(kind: str) -> RTCRtpCapabilities:
-    """Return what can be sent and received of a kind (W3C getCapabilities).
-
-    Args:
-        kind: `audio` or `video`.
-
-    Raises:
-        InvalidAccessError: Another kind.
-    """
-    if kind not in CODECS:
-        raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
-    extensions = [RTCRtpHeaderExtensionCapability(uri) for uri in HEADER_EXTENSIONS[kind]]
-    return RTCRtpCapabilities([_capability(codec) for codec in CODECS[kind]], extensions)
-
-
-def check_direction(direction: str) -> None:
-    """Refuse what is no direction, as a browser refuses what is not in an enumeration."""
-    if direction not in DIRECTIONS:
-        raise TypeError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
-
-
-def stream_id(streams: Sequence[Any]) -> str:
-    """Return the id of the stream; empty if there is none, for a random one."""
-    if len(streams) > 1:
-        raise NotSupportedError(f"{len(streams)} streams: a track belongs to one at the most")
-    return "".join(stream if isinstance(stream, str) else str(stream.id) for stream in streams)
-
-
-def to_encoding(given: RTCRtpEncodingParameters) -> Encoding:
-    """Return what the machine calls it."""
-    return Encoding(given.active, given.maxBitrate, given.maxFramerate, given.scaleResolutionDownBy, given.priority)
-
-
 class RTCRtpSender:
     """Sends a track."""
 
-    def __init__(
-        self, connection: "RTCPeerConnection", transceiver: Transceiver, track: MediaStreamTrack | None
-    ) -> None:
+    def __init__(self, connection: "Transceivers", transceiver: Transceiver, track: MediaStreamTrack | None) -> None:
         self._connection = connection
         self._transceiver = transceiver
         self._track = track
-        self._task: asyncio.Task[None] | None = None
-        self._source: EncodedMediaTrack | None = None  # the track itself, or what encodes it
-        self._bitrate = DEFAULT_VIDEO_BITRATE
+        self._sent: dict[str | None, SentEncoding] = {}  # by rid
         self._negotiated: str | None = None
         self._transaction: str | None = None  # of the parameters that may be written back
 
-    getCapabilities = staticmethod(_capabilities)
+    getCapabilities = staticmethod(capabilities)
 
     @property
     def kind(self) -> str:
@@ -188,6 +67,7 @@ class RTCRtpSender:
         Raises:
             TypeError: The track is of another kind.
             InvalidStateError: The connection is closed, or the transceiver stopped.
+            NotSupportedError: The track is encoded, and several encodings were agreed: it cannot be had in other sizes.
         """
         self._check_open()
         self.replace(track)
@@ -201,6 +81,8 @@ class RTCRtpSender:
         """Send another track."""
         if track is not None and track.kind != self.kind:
             raise TypeError(f"this sender is for {self.kind}, the track is {track.kind}")
+        check_source(track, len(self._transceiver.layers))
+        self._transceiver.one_encoding = isinstance(track, EncodedMediaTrack)
         self._track = track
         self._transceiver.has_track = track is not None
         self._transceiver.source_id = track.id if track is not None else ""
@@ -209,22 +91,27 @@ class RTCRtpSender:
             self.halt()
             self.start(mime)
 
+    def setStreams(self, *streams: Any) -> None:
+        """Have the track belong to other streams, with the next negotiation (W3C setStreams).
+
+        Args:
+            streams: As for `addTrack`.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            TypeError: An id of a stream is none.
+        """
+        if self._connection.signalingState == "closed":
+            raise InvalidStateError("the connection is closed")
+        self._connection.set_streams(self._transceiver, streams)
+
     def getParameters(self) -> RTCRtpSendParameters:
         """Return how the track is sent (W3C getParameters)."""
         self._transaction = secrets.token_hex(8)
-        encoding = self._transceiver.encoding
         return RTCRtpSendParameters(
             self._transaction,
-            [
-                RTCRtpEncodingParameters(
-                    encoding.active,
-                    encoding.max_bitrate,
-                    encoding.max_framerate,
-                    encoding.scale_resolution_down_by,
-                    encoding.priority,
-                )
-            ],
-            [_capability(item.codec) for item in self._transceiver.codecs],
+            [of_encoding(layer.encoding) for layer in self._transceiver.layers],
+            [capability(item.codec) for item in self._transceiver.codecs],
         )
 
     async def setParameters(self, parameters: RTCRtpSendParameters) -> None:
@@ -232,24 +119,19 @@ class RTCRtpSender:
 
         Raises:
             InvalidStateError: The parameters are not those that `getParameters` returned last, or the sender has ended.
-            InvalidModificationError: There is not one encoding, or what is read only was changed.
+            InvalidModificationError: There are more encodings or fewer, or what is read only was changed.
             InvalidAccessError: A number makes no sense.
         """
         self._check_open()
         if self._transaction is None or parameters.transactionId != self._transaction:
             raise InvalidStateError("call getParameters, change what it returns, and give that back")
-        if len(parameters.encodings) != 1:
-            raise InvalidModificationError("there is one encoding: simulcast is not negotiated")
-        if parameters.codecs != [_capability(item.codec) for item in self._transceiver.codecs]:
+        if parameters.codecs != [capability(item.codec) for item in self._transceiver.codecs]:
             raise InvalidModificationError("codecs are read only: setCodecPreferences changes them")
-        self._connection.set_encoding(self._transceiver, to_encoding(parameters.encodings[0]))
+        encodings = [to_encoding(given) for given in parameters.encodings]
+        self._connection.set_encodings(self._transceiver, encodings)
         self._transaction = None
-        self._limit()
-
-    def _limit(self) -> None:
-        if self._source is not None:
-            encoding = self._transceiver.encoding
-            self._source.set_limits(encoding.scale_resolution_down_by, encoding.max_framerate)
+        for sent in self._sent.values():
+            sent.limit()
 
     async def getStats(self) -> RTCStatsReport:
         """Return the statistics of this sender (W3C getStats)."""
@@ -260,66 +142,39 @@ class RTCRtpSender:
     def start(self, mime: str) -> None:
         """The negotiation lets us send `mime`."""
         self._negotiated = mime
-        if self._track is not None and self._task is None:
-            self._task = self._connection.run_sender(self._run(self._track, mime))
+        if self._track is None or self._sent:
+            return
+        layers = self._transceiver.layers
+        for layer, source in zip(layers, sources(self._connection, self._track, len(layers)), strict=True):
+            self._sent[layer.rid] = SentEncoding(self._connection, self._transceiver, layer, source, mime)
 
     def halt(self) -> None:
         """Stop sending."""
         self._negotiated = None
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-            self._source = None
+        for sent in self._sent.values():
+            sent.stop()
+        self._sent.clear()
 
-    def on_keyframe_request(self) -> None:
-        """The peer wants a key frame."""
-        if self._source is not None:
-            self._source.request_keyframe()
+    def on_keyframe_request(self, rid: str | None) -> None:
+        """The peer wants a key frame of an encoding."""
+        if rid in self._sent:
+            self._sent[rid].request_keyframe()
 
-    def on_target_bitrate(self, bitrate: float) -> None:
-        """The path carries this many bit/s."""
-        self._bitrate = int(bitrate)
-        if self._source is not None:
-            self._source.set_target_bitrate(bitrate)
-
-    async def _run(self, track: MediaStreamTrack, mime: str) -> None:
-        encoded = track if isinstance(track, EncodedMediaTrack) else _encoding(track, mime, self._bitrate)
-        self._source = encoded
-        try:
-            encoded.start(mime)
-            self._limit()
-            while True:
-                frame = await encoded.recv()
-                self._connection.send_frame(self._transceiver, frame)
-        except MediaStreamError:
-            return
-        finally:
-            if encoded is not track:
-                encoded.stop()
-
-
-def _encoding(track: MediaStreamTrack, mime: str, video_bitrate: int) -> EncodedMediaTrack:
-    """Return `track` encoded by us.
-
-    Raises:
-        NotSupportedError: The extra `media` is not installed.
-    """
-    try:
-        from ..media import EncodingTrack
-    except ImportError as error:
-        raise NotSupportedError(f"cannot encode {mime}: {error}; send an EncodedMediaTrack instead") from error
-    return EncodingTrack(track, bitrate=video_bitrate if track.kind == "video" else None)
+    def on_target_bitrate(self, rid: str | None, bitrate: float) -> None:
+        """The path carries this many bit/s of an encoding."""
+        if rid in self._sent:
+            self._sent[rid].set_target_bitrate(bitrate)
 
 
 class RTCRtpReceiver:
     """Receives a track."""
 
-    def __init__(self, connection: "RTCPeerConnection", transceiver: Transceiver) -> None:
+    def __init__(self, connection: "Transceivers", transceiver: Transceiver) -> None:
         self._connection = connection
         self._transceiver = transceiver
         self._track = RemoteStreamTrack(transceiver.kind, "", lambda: connection.request_keyframe(transceiver))
 
-    getCapabilities = staticmethod(_capabilities)
+    getCapabilities = staticmethod(capabilities)
 
     @property
     def transport(self) -> RTCDtlsTransport:
@@ -340,7 +195,7 @@ class RTCRtpReceiver:
         """Ids of the peer's streams that the track belongs to: what has the same one is to be played together."""
         return self._transceiver.remote_streams
 
-    def renew(self, connection: "RTCPeerConnection") -> None:
+    def renew(self, connection: "Transceivers") -> None:
         """Give out a fresh track after an earlier one has ended."""
         if self._track.readyState == "ended":
             transceiver = self._transceiver
@@ -352,7 +207,7 @@ class RTCRtpReceiver:
 class RTCRtpTransceiver:
     """A sender and a receiver that share an m-section."""
 
-    def __init__(self, connection: "RTCPeerConnection", machine: Transceiver, track: MediaStreamTrack | None) -> None:
+    def __init__(self, connection: "Transceivers", machine: Transceiver, track: MediaStreamTrack | None) -> None:
         self._connection = connection
         self.machine = machine
         self.sender = RTCRtpSender(connection, machine, track)

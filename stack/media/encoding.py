@@ -57,7 +57,7 @@ class EncodingTrack(EncodedMediaTrack):
     Args:
         source: A track of `av.VideoFrame` or `av.AudioFrame`; or of `av.Packet` in the codec that is negotiated, which
             are passed on as they are, with `pts` and `time_base`.
-        bitrate: bit/s to begin with, None for 1.5 Mbit/s of video and 64 kbit/s of sound.
+        bitrate: bit/s to begin with, None for 1.5 Mbit/s of video and 64 kbit/s of sound; at 0 it waits for more.
         max_bitrate: Never more than this (W3C `maxBitrate`), bit/s.
         max_framerate: Pictures per second at most (W3C `maxFramerate`).
         scale_resolution_down_by: Divides width and height (W3C `scaleResolutionDownBy`), at least 1.
@@ -95,7 +95,9 @@ class EncodingTrack(EncodedMediaTrack):
         self._sender_scale = 1.0  # what setParameters wants
         self._sender_framerate: float | None = None
         self._source = source
-        self._bitrate = bitrate or (DEFAULT_VIDEO_BITRATE if video else DEFAULT_OPUS_BITRATE)
+        if bitrate is None:
+            bitrate = DEFAULT_VIDEO_BITRATE if video else DEFAULT_OPUS_BITRATE
+        self._bitrate = bitrate
         self._raw: FrameQueue[_Raw] = FrameQueue(MAX_RAW_PICTURES if video else MAX_RAW_SOUNDS, chained=False)
         self._limiter = FrameLimiter()
         self._out: deque[EncodedFrame] = deque()
@@ -118,6 +120,11 @@ class EncodingTrack(EncodedMediaTrack):
         """The encoder in use by libavcodec's name; empty before the first picture, and for sound."""
         return "" if self._video is None else self._video.codec
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of what is encoded, pixels; None before the first picture, and for sound."""
+        return None if self._video is None else _size(self._video)
+
     def start(self, mime: str) -> None:
         """Encode into `mime` from now on."""
         self._negotiated = mime
@@ -128,7 +135,9 @@ class EncodingTrack(EncodedMediaTrack):
         self._keyframe = True
 
     def set_target_bitrate(self, bitrate: float) -> None:
-        """Follow what the path carries, bit/s."""
+        """Follow what the path carries, bit/s. At 0 no picture is encoded; the first one after that is a keyframe."""
+        if not self._bitrate:
+            self._keyframe = True
         self._bitrate = int(bitrate)
 
     def set_limits(self, scale_resolution_down_by: float, max_framerate: float | None) -> None:
@@ -192,7 +201,8 @@ class EncodingTrack(EncodedMediaTrack):
                     if not self._limiter.admits(seconds, limit):
                         self.limited += 1
                         continue
-                self._raw.put(_Raw(frame, now, source.enabled))
+                if self._bitrate or isinstance(frame, av.Packet):
+                    self._raw.put(_Raw(frame, now, source.enabled))
                 await asyncio.sleep(0)  # a source that never waits must not keep everybody else from running
         except MediaStreamError:
             pass

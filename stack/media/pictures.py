@@ -1,8 +1,20 @@
 """Pictures and samples of our own: frames are shared between consumers on several threads, so nobody may change one."""
 
+import threading
 from typing import Any
 
 import av
+from av.video.reformatter import VideoReformatter
+
+
+class _Scaler(threading.local):
+    """What scales pictures on one thread: a frame has one too, which two encoders of the frame must not use at once."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_scaler = _Scaler()
 
 
 def black(width: int, height: int) -> av.VideoFrame:
@@ -25,7 +37,7 @@ def silence(format_name: str, layout: str, samples: int, sample_rate: int) -> av
 
 def own_picture(frame: av.VideoFrame, width: int, height: int, pixel_format: str) -> av.VideoFrame:
     """Return a picture in this form that is not the caller's, so that its times and type can be set."""
-    converted: av.VideoFrame = frame.reformat(width=width, height=height, format=pixel_format)
+    converted: av.VideoFrame = _scaler.reformatter.reformat(frame, width=width, height=height, format=pixel_format)
     if converted is not frame:
         return converted
     copied = av.VideoFrame(width, height, pixel_format)

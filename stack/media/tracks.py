@@ -106,6 +106,11 @@ class EncodedMediaTrack(MediaStreamTrack):
         """Pushed frames that were thrown away because the sender did not take them in time."""
         return self._pushed.dropped
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of the last picture, pixels, for the statistics; None if that is not known."""
+        return None
+
     def start(self, mime: str) -> None:
         """Called before the first `recv` with the negotiated MIME type, for example `video/H264`.
 

@@ -29,8 +29,9 @@ from .events import (
     TrackRemoved,
     TransceiverStopped,
 )
+from .layers import Encoding
 from .signaling import Description
-from .transceiver import Encoding, Transceiver
+from .transceiver import Transceiver
 
 __all__ = [
     "CODECS",

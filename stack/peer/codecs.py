@@ -95,7 +95,7 @@ CODECS: Final[dict[str, tuple[Codec, ...]]] = {
 
 HEADER_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     "audio": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC),
-    "video": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY),
+    "video": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY, rtp.RID, rtp.REPAIRED_RID),
 }
 """Only what the senders and receivers act on: an extension that is agreed but not served misleads the peer."""
 

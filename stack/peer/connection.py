@@ -4,6 +4,8 @@ The shell (`stack.aio`) binds sockets, feeds datagrams and time, and carries out
 negotiation and session runs in virtual time with nothing but two of these and a `stack.testing.Link`.
 """
 
+import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -13,11 +15,12 @@ from ..core import Datagram, LocalError, PeerError, RandomBytes
 from . import events, explanation, stats
 from .codecs import Codec
 from .configuration import Configuration
-from .errors import InvalidAccessError, InvalidStateError, OperationError
+from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, OperationError
+from .layers import Encoding, Layer, Reception, check_encodings
 from .media import Media
 from .negotiation import Negotiation
 from .session import Session
-from .transceiver import DIRECTIONS, Encoding, Transceiver, direction_of, receives, sends
+from .transceiver import DIRECTIONS, Transceiver, check_streams, direction_of, new_id, receives, sends
 from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport, aggregate
 
 MAX_TRANSCEIVERS: Final = 64
@@ -92,35 +95,54 @@ class PeerConnection(Negotiation):
         kind: str,
         direction: str = "sendrecv",
         *,
-        stream_id: str = "",
+        streams: Sequence[str] = (),
         track_id: str = "",
         has_track: bool = False,
+        encodings: Sequence[Encoding] = (),
+        one_encoding: bool = False,
     ) -> Transceiver:
         """Add a transceiver (RFC 8829 section 4.1.6).
 
         Args:
             kind: `audio` or `video`.
             direction: What we want to do.
-            stream_id: Our stream's id for the peer's msid; made up when empty.
+            streams: Ids of the streams that the track belongs to, for the peer's msid; without any, one of its own.
             track_id: Our track's id; made up when empty.
             has_track: Whether there is something to send already.
+            encodings: How to send; several have rids that differ (simulcast). None for one that is as usual.
+            one_encoding: Whether to send one whatever the peer asks for, see `Transceiver.one_encoding`.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            InvalidAccessError: The kind or the direction is none, or the encodings make no sense.
+            ArgumentError: The rids of the encodings do not, or an id of a stream is none.
         """
         self._check_open()
         if kind not in {"audio", "video"}:
             raise InvalidAccessError(f"kind must be 'audio' or 'video', not {kind!r}")
         if direction not in DIRECTIONS:
             raise InvalidAccessError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        check_encodings(encodings)
+        check_streams(streams)
         transceiver = self._new_transceiver(kind, direction)
-        transceiver.stream_id = stream_id or transceiver.stream_id
+        if encodings:
+            first = dataclasses.replace(transceiver.layers[0], encoding=encodings[0])
+            transceiver.layers = [first, *(Layer.create(other, self._random_bytes) for other in encodings[1:])]
+            transceiver.simulcast = len(encodings) > 1
+        transceiver.one_encoding = one_encoding
+        transceiver.stream_ids = tuple(dict.fromkeys(streams)) or transceiver.stream_ids
         transceiver.track_id = track_id or transceiver.track_id
         transceiver.has_track = has_track
         self.session.transceivers.append(transceiver)
         self._update_negotiation_needed()
         return transceiver
 
-    def add_track(self, kind: str, *, stream_id: str = "", track_id: str = "") -> Transceiver:
+    def add_track(
+        self, kind: str, *, streams: Sequence[str] = (), track_id: str = "", one_encoding: bool = False
+    ) -> Transceiver:
         """Send a track: reuse a transceiver that never sent, or add one (W3C addTrack, RFC 8829 section 4.1.5)."""
         self._check_open()
+        check_streams(streams)
         for transceiver in self.session.transceivers:
             if (
                 transceiver.kind == kind
@@ -129,15 +151,31 @@ class PeerConnection(Negotiation):
                 and not transceiver.has_sent
             ):
                 transceiver.direction = direction_of(send=True, receive=receives(transceiver.direction))
-                transceiver.stream_id = stream_id or transceiver.stream_id
+                transceiver.stream_ids = tuple(dict.fromkeys(streams)) or transceiver.stream_ids
                 transceiver.track_id = track_id or transceiver.track_id
                 break
         else:
-            transceiver = self.add_transceiver(kind, "sendrecv", stream_id=stream_id, track_id=track_id)
+            transceiver = self.add_transceiver(kind, "sendrecv", streams=streams, track_id=track_id)
+        if one_encoding and transceiver.simulcast:  # as the peer has asked for, which we need not follow
+            transceiver.layers[0].encoding = dataclasses.replace(transceiver.layers[0].encoding, rid=None)
+            transceiver.layers, transceiver.simulcast = transceiver.layers[:1], False
+        transceiver.one_encoding = one_encoding
         transceiver.has_track = transceiver.added_by_track = True
         transceiver.is_peers = False
         self._update_negotiation_needed()
         return transceiver
+
+    def set_streams(self, transceiver: Transceiver, streams: Sequence[str]) -> None:
+        """Have the track belong to other streams (W3C setStreams); takes effect with the next negotiation.
+
+        Raises:
+            InvalidStateError: The connection is closed.
+            ArgumentError: An id of a stream is none.
+        """
+        self._check_open()
+        check_streams(streams)
+        transceiver.stream_ids = tuple(dict.fromkeys(streams)) or (new_id(self._random_bytes),)
+        self._update_negotiation_needed()
 
     def remove_track(self, transceiver: Transceiver) -> None:
         """Send nothing any more (W3C removeTrack); takes effect with the next negotiation."""
@@ -178,20 +216,20 @@ class PeerConnection(Negotiation):
         transceiver.preferences = list(codecs)
         transceiver.preferences_set = True
 
-    def set_encoding(self, transceiver: Transceiver, encoding: Encoding) -> None:
+    def set_encodings(self, transceiver: Transceiver, encodings: Sequence[Encoding]) -> None:
         """Change how we send, at once and without negotiation (W3C setParameters).
 
         Raises:
+            InvalidModificationError: They are not those of the transceiver by number, order and rid.
             InvalidAccessError: A number makes no sense.
         """
         self._check_open()
-        if encoding.max_bitrate is not None and encoding.max_bitrate <= 0:
-            raise InvalidAccessError(f"a largest bitrate of {encoding.max_bitrate} bit/s")
-        if encoding.max_framerate is not None and encoding.max_framerate < 0:
-            raise InvalidAccessError(f"a largest rate of {encoding.max_framerate} pictures per second")
-        if encoding.scale_resolution_down_by < 1:
-            raise InvalidAccessError("scaleResolutionDownBy is 1 or more (W3C WebRTC section 5.2)")
-        transceiver.encoding = encoding
+        if [encoding.rid for encoding in encodings] != [layer.rid for layer in transceiver.layers]:
+            raise InvalidModificationError("encodings cannot be added, removed or exchanged, and a rid is read only")
+        check_encodings(encodings)
+        for layer, encoding in zip(transceiver.layers, encodings, strict=True):
+            layer.paused_by_peer = layer.paused_by_peer and not encoding.active
+            layer.encoding = encoding
         self.media.sending.share_again()
 
     def create_data_channel(
@@ -265,6 +303,8 @@ class PeerConnection(Negotiation):
         *,
         keyframe: bool | None = None,
         capture_time: float | None = None,
+        rid: str | None = None,
+        size: tuple[int, int] | None = None,
     ) -> bool:
         """Send one encoded frame; returns whether it could be sent now.
 
@@ -275,13 +315,18 @@ class PeerConnection(Negotiation):
             now: The time.
             keyframe: Whether it can be decoded alone; looked up in the bitstream when None.
             capture_time: When it was captured, on the same clock as `now`.
+            rid: Of which encoding it is.
+            size: Width and height of the picture, pixels, for the statistics.
         """
         now = self._clamp(now)
-        active = transceiver.encoding.active
-        if self._closed or transceiver.sender is None or not active or not self.transport.media.can_send:
+        layer = transceiver.layer(rid)
+        if self._closed or layer is None or layer.sender is None or not self.transport.media.can_send:
             return False
+        if not layer.encoding.active:
+            return False
+        layer.frame_size = size
         timestamp = (timestamp + transceiver.timestamp_offset) & 0xFFFFFFFF
-        transceiver.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
+        layer.sender.send_frame(data, timestamp, now, keyframe=keyframe, capture_time=capture_time)
         return True
 
     # -- what is known ------------------------------------------------------------------------------------------
@@ -291,7 +336,9 @@ class PeerConnection(Negotiation):
         """Of this connection and all its layers."""
         total = self._dropped + self.transport.dropped
         for transceiver in self.session.transceivers:
-            for machine in (transceiver.sender, transceiver.receiver):
+            machines: list[rtp.Sender | rtp.Receiver | None] = [layer.sender for layer in transceiver.layers]
+            machines += [reception.receiver for reception in transceiver.receptions.values()]
+            for machine in machines:
                 if machine is not None:
                     total.update({f"rtp-{reason}": count for reason, count in machine.dropped.items()})
         return total
@@ -454,19 +501,36 @@ class PeerConnection(Negotiation):
         if not self.session.transceivers:
             return
         for transceiver in self.session.transceivers:
-            if transceiver.receiver is not None:
-                while (received := transceiver.receiver.next_event()) is not None:
-                    if isinstance(received, rtp.FrameReceived):
-                        self._events.append(events.MediaReceived(transceiver, received))
-            if transceiver.sender is not None:
-                while (reported := transceiver.sender.next_event()) is not None:
+            for reception in transceiver.receptions.values():
+                self._take_frames(transceiver, reception)
+            for layer in transceiver.layers:
+                while layer.sender is not None and (reported := layer.sender.next_event()) is not None:
                     if isinstance(reported, rtp.KeyframeRequested):
-                        self._events.append(events.KeyframeRequested(transceiver))
-        for transceiver in self.media.sending.take_keyframe_requests():
-            self._events.append(events.KeyframeRequested(transceiver))
-        for transceiver, bitrate in self.media.sending.take_targets():
-            transceiver.target_bitrate = bitrate
-            self._events.append(events.TargetBitrateChanged(transceiver, bitrate))
+                        self._events.append(events.KeyframeRequested(transceiver, layer.rid))
+        for transceiver, layer in self.media.sending.take_keyframe_requests():
+            self._events.append(events.KeyframeRequested(transceiver, layer.rid))
+        for transceiver, layer, bitrate in self.media.sending.take_targets():
+            layer.target_bitrate = bitrate
+            self._events.append(events.TargetBitrateChanged(transceiver, bitrate, layer.rid))
+
+    def _take_frames(self, transceiver: Transceiver, reception: Reception) -> None:
+        """Report what came, of several encodings that which is shown."""
+        selection, rid = transceiver.selection, reception.rid
+        while (received := reception.receiver.next_event()) is not None:
+            if not isinstance(received, rtp.FrameReceived):
+                continue
+            if received.keyframe and transceiver.kind == "video":
+                reception.frame_size = rtp.picture_size(received.mime, received.data)
+            width, height = reception.frame_size or (0, 0)
+            if selection is None or rid is None:
+                self._events.append(events.MediaReceived(transceiver, received))
+            elif selection.take(rid, received, width * height):
+                self._events.append(events.MediaReceived(transceiver, received, rid))
+            elif (wanted := selection.keyframe_wanted(received.receive_time)) is not None:
+                with contextlib.suppress(
+                    LocalError
+                ):  # the peer takes no such request: the next key frame is waited for
+                    transceiver.receptions[wanted].receiver.request_keyframe(self._now)
 
     # -- helpers -----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,10 @@ class InvalidModificationError(LocalError):
     """The description was changed in a way that is not allowed."""
 
 
+class ArgumentError(LocalError, TypeError):
+    """An argument is malformed: W3C's `TypeError`."""
+
+
 class OperationError(LocalError):
     """The operation failed for a reason of its own."""
 

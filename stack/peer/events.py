@@ -80,10 +80,11 @@ class TransceiverStopped:
 
 @dataclass(slots=True)
 class MediaReceived:
-    """A whole encoded frame came in on this transceiver."""
+    """A whole encoded frame came in on this transceiver, of the encoding `rid` if it receives several."""
 
     transceiver: "Transceiver"
     frame: "rtp.FrameReceived"
+    rid: str | None = None
 
 
 @dataclass(slots=True)
@@ -104,17 +105,19 @@ class SendingStopped:
 
 @dataclass(slots=True)
 class KeyframeRequested:
-    """The peer cannot decode and wants a key frame."""
+    """The peer cannot decode and wants a key frame of the encoding `rid`."""
 
     transceiver: "Transceiver"
+    rid: str | None = None
 
 
 @dataclass(slots=True)
 class TargetBitrateChanged:
-    """What the path carries for this transceiver, bit/s."""
+    """What the path carries for this transceiver's encoding `rid`, bit/s; 0 for one of several that has to wait."""
 
     transceiver: "Transceiver"
     bitrate: float
+    rid: str | None = None
 
 
 @dataclass(slots=True)

@@ -7,15 +7,18 @@ from typing import Final, TypeAlias
 from .. import rtp
 from ..core import LocalError, ParseError, RandomBytes
 from .configuration import Configuration
+from .layers import Layer, Reception
 from .remb import RembFeedback
 from .reporting import Generator, Reporting
 from .reports import TRANSPORT_CC
+from .selection import Selection
 from .sending import Sending
 from .transceiver import Transceiver, receives, sends
 from .transport import Transport
 
 RTP_OVERHEAD: Final = 60
-"""Bytes of an RTP packet beside its payload: header 12, our header extensions up to 46, and the RTX number 2."""
+"""Bytes of an RTP packet beside its payload: header 12, our header extensions up to 46, and the RTX number 2; beside
+these a rid takes its length and two."""
 
 RtpMachine: TypeAlias = rtp.Sender | rtp.Receiver | Generator
 
@@ -38,6 +41,7 @@ class Media:
         self._random_bytes = random_bytes
         self._cname = cname
         self._transceivers: list[Transceiver] = []
+        self._layers: list[Layer] = []  # that have a sender
         self._demultiplexer: rtp.Demultiplexer[Transceiver] = rtp.Demultiplexer()
         self.sending = Sending(configuration)
         self._remb = RembFeedback(configuration.bitrates)
@@ -51,21 +55,30 @@ class Media:
     def configure(self, transceivers: list[Transceiver], now: float) -> None:
         """Start and stop senders and receivers as the negotiation decided."""
         self._transceivers = [transceiver for transceiver in transceivers if not transceiver.stopped]
+        before, self._layers = self._layers, []
         for transceiver in transceivers:
             direction = transceiver.current_direction
             if transceiver.stopped or not transceiver.codecs:
                 direction = "inactive"
-            self._configure_sender(transceiver, wanted=sends(direction), now=now)
-            self._configure_receiver(transceiver, wanted=receives(direction), now=now)
+            if sends(direction):
+                self._layers += transceiver.layers
+                self._configure_senders(transceiver)
+            self._configure_receivers(transceiver, wanted=receives(direction), now=now)
+        kept = {id(layer) for layer in self._layers}
+        for layer in before:
+            if layer.sender is not None and id(layer) not in kept:
+                self._end(layer.sender, now)
+                layer.sender = layer.target_bitrate = None
         self._configure_routes()
         self._reporting.configure(self._transceivers, now)
         self.sending.configure(self._transceivers, now)
         self._remb.configure(self._transceivers)
 
     def _configure_routes(self) -> None:
-        """What was learned is learned again from the next packets, in which the peer's MID tells."""
-        self._dropped += self._demultiplexer.dropped
-        receiving = [transceiver for transceiver in self._transceivers if transceiver.receiver is not None]
+        """What was learned is kept: a peer says in its first packets only where they belong."""
+        before = self._demultiplexer
+        self._dropped += before.dropped
+        receiving = [transceiver for transceiver in self._transceivers if transceiver.receptions]
         identifiers = {uri: number for transceiver in receiving for uri, number in transceiver.extensions.items()}
         self._demultiplexer = rtp.Demultiplexer(rtp.ExtensionMap(identifiers))
         taken: set[int] = set()
@@ -75,55 +88,68 @@ class Media:
             ssrcs = set(transceiver.remote_ssrcs) - taken  # an SSRC that two sections claim is the first one's
             taken |= ssrcs
             try:
-                self._demultiplexer.add(transceiver, mid=transceiver.mid, payload_types=types, ssrcs=ssrcs)
+                self._demultiplexer.add(
+                    transceiver,
+                    mid=transceiver.mid,
+                    rids=transceiver.remote_rids,
+                    payload_types=types,
+                    ssrcs=ssrcs,
+                )
             except LocalError:
                 self._dropped["too-many-ssrcs"] += 1
+        self._demultiplexer.take_over(before)
 
-    def _configure_sender(self, transceiver: Transceiver, *, wanted: bool, now: float) -> None:
-        if not wanted:
-            if transceiver.sender is not None:
-                transceiver.sender.close(now)
-                self._forward(transceiver.sender, now)
-                transceiver.sender = None
-            return
+    def _end(self, machine: RtpMachine, now: float) -> None:
+        machine.close(now)
+        self._forward(machine, now)
+
+    def _configure_senders(self, transceiver: Transceiver) -> None:
         extensions = rtp.ExtensionMap(transceiver.extensions)
         numbers = self._next_transport_sequence if transceiver.reports == TRANSPORT_CC else None
-        if transceiver.sender is not None:
-            transceiver.sender.map_extensions(extensions, numbers)
-            return
+        for layer in transceiver.layers:
+            if layer.sender is None:
+                layer.sender = self._new_sender(transceiver, layer)
+            layer.sender.map_extensions(extensions, numbers)
+
+    def _new_sender(self, transceiver: Transceiver, layer: Layer) -> rtp.Sender:
         item, configuration = transceiver.codecs[0], self._configuration
         rtx = item.rtx_payload_type
-        transceiver.sender = rtp.Sender(
-            ssrc=transceiver.ssrc,
+        rid = layer.rid if transceiver.simulcast else None
+        return rtp.Sender(
+            ssrc=layer.ssrc,
             payload_type=item.payload_type,
             clock_rate=item.codec.clock_rate,
             mime=item.codec.mime_type,
             cname=self._cname,
             random_bytes=self._random_bytes,
             mid=transceiver.mid,
-            extension_map=extensions,
+            rid=rid,
             parameters={key: value or "" for key, value in item.remote_parameters.items()},
-            rtx_ssrc=transceiver.rtx_ssrc if rtx is not None else None,
+            rtx_ssrc=layer.rtx_ssrc if rtx is not None else None,
             rtx_payload_type=rtx,
-            max_payload=self._transport.max_rtp_size - RTP_OVERHEAD,
+            max_payload=self._transport.max_rtp_size - RTP_OVERHEAD - (0 if rid is None else len(rid) + 2),
             ntp_offset=configuration.ntp_offset,
             playout_delay=configuration.playout_delay,
-            next_transport_sequence=numbers,
         )
 
-    def _configure_receiver(self, transceiver: Transceiver, *, wanted: bool, now: float) -> None:
-        if not wanted:
-            if transceiver.receiver is not None:
-                transceiver.receiver.close(now)
-                self._forward(transceiver.receiver, now)
-                transceiver.receiver = None
-            return
-        if transceiver.receiver is not None:
-            return
+    def _configure_receivers(self, transceiver: Transceiver, *, wanted: bool, now: float) -> None:
+        rids: tuple[str | None, ...] = (transceiver.remote_rids or (None,)) if wanted else ()
+        receptions = transceiver.receptions
+        for rid in [rid for rid in receptions if rid not in rids]:
+            self._end(receptions.pop(rid).receiver, now)
+        if any(rid not in receptions for rid in rids) or not transceiver.remote_rids:
+            transceiver.selection = Selection(transceiver.remote_rids) if wanted and transceiver.remote_rids else None
+        for rid in rids:
+            if rid not in receptions:
+                receptions[rid] = Reception(rid, self._new_receiver(transceiver, rid))
+
+    def _new_receiver(self, transceiver: Transceiver, rid: str | None) -> rtp.Receiver:
         feedback = set(transceiver.codecs[0].codec.feedback)
-        transceiver.receiver = rtp.Receiver(
-            local_ssrc=transceiver.ssrc,
-            remote_ssrc=transceiver.remote_ssrcs[0] if len(transceiver.remote_ssrcs) == 1 else None,
+        known = transceiver.remote_ssrcs
+        return rtp.Receiver(
+            # Reports on each encoding have a source of their own, whose end is not that of the others.
+            local_ssrc=transceiver.ssrc if rid is None else int.from_bytes(self._random_bytes(4), "big"),
+            remote_ssrc=known[0] if len(known) == 1 and rid is None else None,
             codecs={item.payload_type: (item.codec.mime_type, item.codec.clock_rate) for item in transceiver.codecs},
             rtx={i.rtx_payload_type: i.payload_type for i in transceiver.codecs if i.rtx_payload_type is not None},
             extension_map=rtp.ExtensionMap(transceiver.extensions),
@@ -152,8 +178,8 @@ class Media:
         rtt = transport.ice.rtt
         if rtt is not None:
             for transceiver in self._transceivers:
-                if transceiver.receiver is not None:
-                    transceiver.receiver.rtt = rtt
+                for reception in transceiver.receptions.values():
+                    reception.receiver.rtt = rtt
 
     def _receive_packet(self, data: bytes, now: float) -> None:
         try:
@@ -162,13 +188,14 @@ class Media:
             self._transport.count_drop(f"rtp-{error.reason}")
             return
         destination = self._demultiplexer.destination_of(packet)
-        if destination is None or destination.route.receiver is None:
+        if destination is None or (reception := destination.route.receptions.get(destination.rid)) is None:
             self._transport.count_drop("rtp-unrouted")
             return
+        receiver = reception.receiver
         self._reporting.receive_packet(destination.route, packet, now)
-        self._remb.receive_packet(destination.route, packet, len(data), now)
-        destination.route.received_payload_type = packet.payload_type
-        destination.route.receiver.receive_packet(packet, now, data)
+        self._remb.receive_packet(receiver, packet, len(data), now)
+        reception.payload_type = packet.payload_type
+        receiver.receive_packet(packet, now, data)
 
     def _receive_report(self, data: bytes, now: float) -> None:
         """Give a compound to all: each looks for its SSRC."""
@@ -177,11 +204,8 @@ class Media:
         except ParseError as error:
             self._transport.count_drop(f"rtcp-{error.reason}")
             return
-        for transceiver in self._transceivers:
-            if transceiver.sender is not None:
-                transceiver.sender.receive_rtcp(packets, now)
-            if transceiver.receiver is not None:
-                transceiver.receiver.receive_rtcp(packets, now)
+        for machine in self._streams():
+            machine.receive_rtcp(packets, now)
         for packet in packets:
             if isinstance(packet, rtp.SourceDescription):
                 self._demultiplexer.receive_description(packet)
@@ -205,12 +229,16 @@ class Media:
         if packets:
             self._transport.media.send(packets)
 
-    def _machines(self) -> Iterator[RtpMachine]:
+    def _streams(self) -> Iterator[rtp.Sender | rtp.Receiver]:
         for transceiver in self._transceivers:
-            if transceiver.sender is not None:
-                yield transceiver.sender
-            if transceiver.receiver is not None:
-                yield transceiver.receiver
+            for layer in transceiver.layers:
+                if layer.sender is not None:
+                    yield layer.sender
+            for reception in transceiver.receptions.values():
+                yield reception.receiver
+
+    def _machines(self) -> Iterator[RtpMachine]:
+        yield from self._streams()
         if self._reporting.generator is not None:
             yield self._reporting.generator
 

@@ -22,7 +22,7 @@ class Negotiation(Gathering):
         super().__init__()
         self._announced: set[int] = set()
         self._announced_signaling_state = "stable"
-        self._sending: set[int] = set()
+        self._sending: dict[int, list[int]] = {}  # SSRCs of the transceivers that send
         self._negotiation_needed = False
 
     @property
@@ -161,7 +161,7 @@ class Negotiation(Gathering):
         for transceiver in self.session.transceivers:
             if transceiver.stopped:
                 self._announced.discard(id(transceiver))
-                self._sending.discard(id(transceiver))
+                self._sending.pop(id(transceiver), None)
                 self._events.append(events.TransceiverStopped(transceiver))
         self.session.drop_stopped()
         self._negotiation_needed = False
@@ -257,15 +257,16 @@ class Negotiation(Gathering):
 
     def _announce_sending(self) -> None:
         for transceiver in self.session.transceivers:
-            key, sending = id(transceiver), transceiver.sender is not None
-            if sending and key not in self._sending:
-                self._sending.add(key)
+            key, before = id(transceiver), self._sending.get(id(transceiver))
+            now = [] if transceiver.sender is None else [layer.ssrc for layer in transceiver.layers]
+            if before and now != before:
+                del self._sending[key]
+                self._events.append(events.SendingStopped(transceiver))
+            if now and now != before:
+                self._sending[key] = now
                 transceiver.has_sent = True
                 codec = transceiver.codecs[0].codec
                 self._events.append(events.SendingStarted(transceiver, codec.mime_type, codec.clock_rate))
-            elif not sending and key in self._sending:
-                self._sending.discard(key)
-                self._events.append(events.SendingStopped(transceiver))
 
     def _update_negotiation_needed(self) -> None:
         """W3C WebRTC section 4.7.3.1."""

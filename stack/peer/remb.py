@@ -21,17 +21,18 @@ class RembFeedback:
     def configure(self, transceivers: Sequence[Transceiver]) -> None:
         """Take note of which receivers want it, after a negotiation."""
         self._receivers = {
-            id(transceiver): (transceiver.receiver, transceiver.extensions.get(rtp.ABS_SEND_TIME))
+            id(reception.receiver): (reception.receiver, transceiver.extensions.get(rtp.ABS_SEND_TIME))
             for transceiver in transceivers
-            if transceiver.receiver is not None and transceiver.receiver.sends_remb
+            for reception in transceiver.receptions.values()
+            if reception.receiver.sends_remb
         }
         if self._receivers and self._estimator is None:
             low, start, high = self._bitrates
             self._estimator = bwe.RemoteEstimator(min_bitrate=low, start_bitrate=start, max_bitrate=high)
 
-    def receive_packet(self, transceiver: Transceiver, packet: rtp.Packet, size: int, now: float) -> None:
+    def receive_packet(self, receiver: rtp.Receiver, packet: rtp.Packet, size: int, now: float) -> None:
         """Take note of a packet that has arrived."""
-        known = self._receivers.get(id(transceiver))
+        known = self._receivers.get(id(receiver))
         if known is None or self._estimator is None:
             return
         value = None if known[1] is None else packet.extensions.get(known[1])

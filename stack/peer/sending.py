@@ -9,8 +9,10 @@ from typing import Final
 
 from .. import bwe, rtp
 from ..rtp.sender import MAX_PADDING_BYTES
+from .allocation import allocate
 from .awaited import Awaited
 from .configuration import Configuration
+from .layers import Layer
 from .reports import CCFB
 from .transceiver import Transceiver
 
@@ -56,8 +58,9 @@ class Sending:
         before = self._senders
         self._senders = {}
         for transceiver in transceivers:
-            if transceiver.sender is not None:
-                self._senders[transceiver.sender.ssrc] = transceiver, transceiver.sender
+            for layer in transceiver.layers:
+                if layer.sender is not None:
+                    self._senders[layer.ssrc] = transceiver, layer.sender
         for ssrc in before.keys() - self._senders.keys():
             self.pacer.remove_stream(ssrc, now)
         reported = self._is_reported()
@@ -207,30 +210,37 @@ class Sending:
 
     # -- what the encoders are told ----------------------------------------------------------------------------
 
-    def take_targets(self) -> list[tuple[Transceiver, int]]:
-        """Return the bitrate of each video stream, if what the path carries has changed since this was asked last."""
+    def take_targets(self) -> list[tuple[Transceiver, Layer, int]]:
+        """Return the bitrate of each encoding of video, if what the path carries has changed since this was asked last.
+
+        The transceivers have equal shares but for their limits; see `allocation` for the encodings of one.
+        """
         target = self.target_bitrate
         if target is None or target == self._shared:
             return []
         self._shared = target
-        videos = [transceiver for transceiver, _ in self._senders.values() if transceiver.kind == "video"]
-        audios = [t for t, _ in self._senders.values() if t.kind == "audio" and not self._is_apart(t)]
+        senders = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
+        videos = [transceiver for transceiver in senders if transceiver.kind == "video"]
+        audios = [t for t in senders if t.kind == "audio" and not self._is_apart(t)]
         left = target - AUDIO_BITRATE * len(audios)
-        shares = []
+        shares: list[tuple[Transceiver, Layer, int]] = []
         # Those who may send little first, so that what they leave is the others'.
-        videos.sort(key=lambda transceiver: transceiver.encoding.max_bitrate or float("inf"))
+        videos.sort(key=lambda transceiver: _limit(transceiver.max_bitrate))
         for index, transceiver in enumerate(videos):
             share = max(left // (len(videos) - index), self._configuration.bitrates[0] // max(len(videos), 1))
-            if transceiver.encoding.max_bitrate is not None:
-                share = min(share, transceiver.encoding.max_bitrate)
+            if transceiver.max_bitrate is not None:
+                share = min(share, transceiver.max_bitrate)
             left -= share
-            shares.append((transceiver, share))
+            layers = transceiver.layers
+            parts = allocate(layers, share) if transceiver.simulcast else [share]
+            shares += [(transceiver, layer, part) for layer, part in zip(layers, parts, strict=True)]
         return shares
 
-    def take_keyframe_requests(self) -> list[Transceiver]:
+    def take_keyframe_requests(self) -> list[tuple[Transceiver, Layer]]:
         """Return the streams of which pictures were dropped here, so that only a key frame helps."""
         wanted, self._keyframes = self._keyframes, set()
-        return [self._senders[ssrc][0] for ssrc in wanted if ssrc in self._senders]
+        transceivers = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
+        return [(t, layer) for t in transceivers for layer in t.layers if layer.ssrc in wanted]
 
     def share_again(self) -> None:
         """Have `take_targets` report once more: a stream's own limit has changed."""
@@ -262,3 +272,7 @@ def _paced(packet: rtp.Outgoing, ssrc: int) -> bwe.PacedPacket:
     return bwe.PacedPacket(
         (ssrc, packet), packet.size + SRTP_OVERHEAD, KINDS[packet.kind], ssrc, packet.keyframe, packet.first
     )
+
+
+def _limit(bitrate: int | None) -> float:
+    return float("inf") if bitrate is None else bitrate

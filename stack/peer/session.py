@@ -6,6 +6,7 @@ from typing import Final
 from .. import dtls, ice, sdp
 from ..core import ParseError, RandomBytes
 from ..ice.candidate import generate_parameters
+from . import simulcast
 from .codecs import HEADER_EXTENSIONS, negotiate
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, SdpSyntaxError
 from .reports import TRANSPORT_CC, agreed, choose, limit
@@ -180,6 +181,10 @@ class Session(Writing):
             self._proposed = sections
             self._created = {}
         self._associate()
+        if kind == "offer":
+            for section, media in zip(sections, remote.media, strict=True):
+                if section.transceiver is not None and not section.is_refused:
+                    simulcast.propose(section.transceiver, media, self._random_bytes)
         return self._enter(state) or Applied(remote, transport)
 
     def _associate(self) -> None:
@@ -422,3 +427,4 @@ class Session(Writing):
         transceiver.remote_ssrcs = tuple(s.ssrc for s in theirs.ssrcs if s.ssrc not in repairs)
         transceiver.remote_streams = tuple(msid.stream for msid in theirs.msids if msid.stream != "-")
         transceiver.remote_track_id = theirs.msids[0].track or "" if theirs.msids else ""
+        simulcast.settle(transceiver, ours, theirs, self._random_bytes)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from .. import sdp
+from .layers import Layer
 from .transceiver import Transceiver
 
 TRANSITIONS: Final[dict[tuple[str, str, str], str]] = {
@@ -93,13 +94,17 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """To which section a transceiver belonged, and what was known of the peer's side of it."""
+    """To which section a transceiver belonged, and what was known of the peer's side of it.
+
+    `layers` is its one encoding without a rid, which the offer may turn into several; None if it had others.
+    """
 
     mid: str | None
     mline_index: int | None
     remote_ssrcs: tuple[int, ...]
     remote_streams: tuple[str, ...]
     remote_track_id: str
+    layers: tuple[Layer, ...] | None = None
 
     @classmethod
     def of(cls, transceiver: Transceiver) -> Self:
@@ -110,6 +115,7 @@ class Association:
             transceiver.remote_ssrcs,
             transceiver.remote_streams,
             transceiver.remote_track_id,
+            None if transceiver.simulcast else tuple(transceiver.layers),
         )
 
     def restore(self, transceiver: Transceiver) -> None:
@@ -117,6 +123,8 @@ class Association:
         transceiver.mid, transceiver.mline_index = self.mid, self.mline_index
         transceiver.remote_ssrcs, transceiver.remote_streams = self.remote_ssrcs, self.remote_streams
         transceiver.remote_track_id = self.remote_track_id
+        if self.layers is not None and transceiver.simulcast:  # W3C's LastStableRidlessSendEncodings
+            transceiver.layers, transceiver.simulcast = list(self.layers), False
 
 
 NOT_ASSOCIATED: Final = Association(None, None, (), (), "")

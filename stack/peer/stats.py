@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from .. import datachannel, dtls, ice, rtp, srtp
 from ..core import Address
 from ..dtls.suites import CIPHER_SUITES
+from .layers import Layer, Reception
 from .transceiver import Transceiver, receives, sends
 
 if TYPE_CHECKING:
@@ -165,10 +166,12 @@ class _Collector:
                 kind=transceiver.kind,
                 trackIdentifier=transceiver.source_id or transceiver.track_id,
             )
-        if transceiver.sender is not None:
-            self._add_outbound(transceiver, transceiver.sender)
-        if transceiver.receiver is not None and transceiver.receiver.remote_ssrc is not None:
-            self._add_inbound(transceiver, transceiver.receiver)
+        for index, layer in enumerate(transceiver.layers):
+            if layer.sender is not None:
+                self._add_outbound(transceiver, index, layer, layer.sender)
+        for reception in transceiver.receptions.values():
+            if reception.receiver.remote_ssrc is not None:
+                self._add_inbound(transceiver, reception)
 
     def _add_codec(self, transceiver: Transceiver, payload_type: int | None) -> str | None:
         item = next((item for item in transceiver.codecs if item.payload_type == payload_type), None)
@@ -187,7 +190,7 @@ class _Collector:
             sdpFmtpLine=line or None,
         )
 
-    def _add_outbound(self, transceiver: Transceiver, sender: rtp.Sender) -> None:
+    def _add_outbound(self, transceiver: Transceiver, index: int, layer: Layer, sender: rtp.Sender) -> None:
         stats = sender.stats
         video = transceiver.kind == "video"
         padding = stats.padding_packets if sender.rtx_ssrc is not None else 0  # else it is among the others
@@ -200,12 +203,14 @@ class _Collector:
             ssrc=sender.ssrc,
             kind=transceiver.kind,
             mid=transceiver.mid,
+            rid=layer.rid,
+            encodingIndex=index,
             transportId=TRANSPORT,
             codecId=codec,
             mediaSourceId=f"SM{transceiver.ssrc}" if transceiver.has_track else None,
             remoteId=remote if reported else None,
             rtxSsrc=sender.rtx_ssrc,
-            active=transceiver.encoding.active,
+            active=layer.encoding.active,
             packetsSent=stats.packets_sent + stats.retransmitted + padding,
             bytesSent=stats.bytes_sent + stats.retransmitted_bytes,
             headerBytesSent=stats.header_bytes_sent,
@@ -218,7 +223,9 @@ class _Collector:
             framesSent=stats.frames_sent if video else None,
             framesEncoded=stats.frames_sent if video else None,
             keyFramesEncoded=stats.key_frames_sent if video else None,
-            targetBitrate=transceiver.target_bitrate,
+            frameWidth=None if layer.frame_size is None else layer.frame_size[0],
+            frameHeight=None if layer.frame_size is None else layer.frame_size[1],
+            targetBitrate=layer.target_bitrate,
         )
         if reported:
             self._add(
@@ -237,11 +244,11 @@ class _Collector:
                 roundTripTimeMeasurements=stats.rtt_measurements,
             )
 
-    def _add_inbound(self, transceiver: Transceiver, receiver: rtp.Receiver) -> None:
-        stats = receiver.statistics()
+    def _add_inbound(self, transceiver: Transceiver, reception: Reception) -> None:
+        stats = reception.receiver.statistics()
         video = transceiver.kind == "video"
         inbound, remote = f"IT{transceiver.mid}_{stats.ssrc}", f"RO{transceiver.mid}_{stats.ssrc}"
-        codec = self._add_codec(transceiver, transceiver.received_payload_type)
+        codec = self._add_codec(transceiver, reception.payload_type)
         reported = stats.remote_timestamp is not None
         last = stats.last_packet_received
         self._add(
@@ -250,6 +257,7 @@ class _Collector:
             ssrc=stats.ssrc,
             kind=transceiver.kind,
             mid=transceiver.mid,
+            rid=reception.rid,
             trackIdentifier=transceiver.remote_track_id or None,
             transportId=TRANSPORT,
             codecId=codec,
@@ -268,6 +276,8 @@ class _Collector:
             firCount=stats.fir_count if video else None,
             framesReceived=stats.frames_received if video else None,
             framesDropped=stats.frames_dropped if video else None,
+            frameWidth=None if reception.frame_size is None else reception.frame_size[0],
+            frameHeight=None if reception.frame_size is None else reception.frame_size[1],
             keyFramesDecoded=stats.key_frames_received if video else None,
             jitterBufferDelay=stats.jitter_buffer_delay,
             jitterBufferTargetDelay=stats.jitter_buffer_target_delay,

@@ -1,13 +1,36 @@
 """A transceiver: one m-section's sender and receiver (RFC 8829 section 3.4)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from .. import rtp
 from ..core import RandomBytes
 from .codecs import CODECS, Codec, NegotiatedCodec
+from .errors import ArgumentError
+from .layers import Encoding, Layer, Reception
+from .selection import Selection
 
 DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
+
+MAX_STREAMS: Final = 16
+"""Streams that a track of ours belongs to: each is a line in every description, and nobody needs more than some."""
+
+MAX_STREAM_ID: Final = 255
+"""Characters of its id. RFC 8830 section 2 has 64 of a token; ids that other stacks give are longer, or hold an `@`."""
+
+
+def check_streams(stream_ids: Sequence[str]) -> None:
+    """Refuse what cannot be written into a description.
+
+    Raises:
+        ArgumentError: An id is empty, too long or has spaces, or there are too many.
+    """
+    if len(stream_ids) > MAX_STREAMS:
+        raise ArgumentError(f"a track belongs to {MAX_STREAMS} streams at the most, not {len(stream_ids)}")
+    for stream_id in stream_ids:
+        if not 1 <= len(stream_id) <= MAX_STREAM_ID or not stream_id.isprintable() or " " in stream_id:
+            raise ArgumentError(f"{stream_id[:20]!r} is no id of a stream: 1 to {MAX_STREAM_ID} characters, no spaces")
 
 
 def direction_of(*, send: bool, receive: bool) -> str:
@@ -32,25 +55,6 @@ def reverse(direction: str) -> str:
     return {"sendonly": "recvonly", "recvonly": "sendonly"}.get(direction, direction)
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How we send (W3C RTCRtpEncodingParameters).
-
-    Args:
-        active: Whether anything is sent at all.
-        max_bitrate: bit/s at most; None for what the path carries.
-        max_framerate: Pictures per second at most; None for all.
-        scale_resolution_down_by: Width and height are divided by this, 1 or more.
-        priority: `very-low`, `low`, `medium` or `high`.
-    """
-
-    active: bool = True
-    max_bitrate: int | None = None
-    max_framerate: float | None = None
-    scale_resolution_down_by: float = 1.0
-    priority: str = "low"
-
-
 @dataclass(eq=False, slots=True)
 class Transceiver:
     """State of one m-section of kind audio or video.
@@ -65,35 +69,37 @@ class Transceiver:
         stopped: Whether it has ended: it was rejected, or its end was negotiated.
         has_sent: Whether it was negotiated to send before, so that addTrack makes another one.
         is_peers: Whether an offer of the peer's made it and nobody here has asked for it since.
-        stream_id: Our msid's stream part.
+        stream_ids: Our msids' stream parts: the streams that the track belongs to, at least one.
         track_id: Our msid's track part.
-        ssrc: Of what we send.
-        rtx_ssrc: Of the retransmissions we send.
+        ssrc: Of our reports; the first encoding has it too, unless the negotiation brought others.
+        layers: The encodings that we send, at least one, in the order of W3C's sendEncodings.
+        simulcast: Whether rids tell them apart: they are offered, or agreed.
+        one_encoding: Whether what is sent cannot be had in several sizes, as it is encoded already.
         preferences: Codecs we are willing to use, best first.
         preferences_set: Whether the application chose them; their order then goes before the offerer's.
         codecs: What was negotiated, best first.
-        sender: The RTP sender while we may send.
-        receiver: The RTP receiver while the peer may send.
+        receptions: What the peer may send, by rid; by None if it is one encoding.
+        selection: Which of several is shown.
         timestamp_offset: Added to the timestamps of what we send: RFC 3550 section 5.1 wants a random origin.
         has_track: Whether there is something to send.
         source_id: Id of that, which may have been replaced since `track_id` was told; empty for `track_id`.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
-        encoding: How we send.
-        target_bitrate: What the path carries for it, bit/s; None before that is known.
-        received_payload_type: Of the last packet that came; None before the first.
         extensions: Negotiated header extensions, URI to id.
         reports: Which reports on single packets were agreed, see `reports`; None for none.
         remote_ssrcs: What the peer's description says it sends with.
+        remote_rids: The encodings that the peer sends, as agreed; none if it is one.
         remote_streams: Stream ids of the peer's msid.
         remote_track_id: Track id of the peer's msid.
     """
 
     kind: str
     direction: str
-    stream_id: str
+    stream_ids: tuple[str, ...]
     track_id: str
     ssrc: int
-    rtx_ssrc: int
+    layers: list[Layer]
+    simulcast: bool = False
+    one_encoding: bool = False
     timestamp_offset: int = 0
     has_track: bool = False
     source_id: str = ""
@@ -108,40 +114,57 @@ class Transceiver:
     preferences: list[Codec] = field(default_factory=list, repr=False)
     preferences_set: bool = False
     codecs: list[NegotiatedCodec] = field(default_factory=list, repr=False)
-    encoding: Encoding = field(default_factory=Encoding)
-    target_bitrate: int | None = None
-    received_payload_type: int | None = None
     extensions: dict[str, int] = field(default_factory=dict)
     reports: str | None = None
     remote_ssrcs: tuple[int, ...] = ()
+    remote_rids: tuple[str, ...] = ()
     remote_streams: tuple[str, ...] = ()
     remote_track_id: str = ""
-    sender: rtp.Sender | None = field(default=None, repr=False)
-    receiver: rtp.Receiver | None = field(default=None, repr=False)
+    receptions: dict[str | None, Reception] = field(default_factory=dict, repr=False)
+    selection: Selection | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.preferences:
             self.preferences = list(CODECS[self.kind])
 
     @property
+    def sender(self) -> rtp.Sender | None:
+        """The RTP sender of the first encoding while we may send: then the others have one too."""
+        return self.layers[0].sender
+
+    @property
+    def receiver(self) -> rtp.Receiver | None:
+        """The RTP receiver of the encoding that is shown, while the peer may send."""
+        shown = None if self.selection is None else self.receptions.get(self.selection.current)
+        if shown is None:
+            shown = next(iter(self.receptions.values()), None)
+        return None if shown is None else shown.receiver
+
+    @property
+    def max_bitrate(self) -> int | None:
+        """bit/s at most of all encodings that are active; None if one of them has no limit."""
+        limits = [layer.encoding.max_bitrate for layer in self.layers if layer.encoding.active or len(self.layers) == 1]
+        return None if None in limits else sum(limit for limit in limits if limit is not None)
+
+    def layer(self, rid: str | None) -> Layer | None:
+        """Return the encoding with a rid."""
+        return next((layer for layer in self.layers if layer.rid == rid), None)
+
+    @property
     def msids(self) -> list[tuple[str, str | None]]:
-        """What our description says we send (RFC 8830): a stream and a track."""
-        return [(self.stream_id, self.track_id)]
+        """What our description says we send (RFC 8830): streams, and the track that belongs to them."""
+        return [(stream_id, self.track_id) for stream_id in self.stream_ids]
 
     @classmethod
     def create(cls, kind: str, direction: str, random_bytes: RandomBytes) -> Self:
         """Make a transceiver with random identifiers (RFC 3550 section 8.1 for the SSRCs)."""
-        return cls(
-            kind,
-            direction,
-            stream_id=_uuid(random_bytes),
-            track_id=_uuid(random_bytes),
-            ssrc=int.from_bytes(random_bytes(4), "big") or 1,
-            rtx_ssrc=int.from_bytes(random_bytes(4), "big") or 2,
-            timestamp_offset=int.from_bytes(random_bytes(4), "big"),
-        )
+        stream_id, track_id = new_id(random_bytes), new_id(random_bytes)
+        layer = Layer.create(Encoding(), random_bytes)
+        timestamp_offset = int.from_bytes(random_bytes(4), "big")
+        return cls(kind, direction, (stream_id,), track_id, layer.ssrc, [layer], timestamp_offset=timestamp_offset)
 
 
-def _uuid(random_bytes: RandomBytes) -> str:
+def new_id(random_bytes: RandomBytes) -> str:
+    """Return a random id of a stream or a track, in the form of RFC 9562."""
     text = random_bytes(16).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -10,8 +10,10 @@ from typing import Final
 from .. import dtls, ice, sdp
 from ..core import RandomBytes
 from ..ice.candidate import generate_parameters
+from . import simulcast
 from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered
 from .errors import InvalidStateError
+from .layers import Layer
 from .reports import CCFB, CCFB_LINE, choose, kinds_of, limit
 from .signaling import Described, Description, Section
 from .transceiver import Transceiver, direction_of, receives, reverse, sends
@@ -179,6 +181,7 @@ class Writing:
             media = self._media(section, transceiver, *limit(codecs, extensions, reports), transceiver.direction)
             if CCFB in reports:
                 media.attributes.append(CCFB_LINE)
+            simulcast.offer(transceiver, media)
         else:
             return _rejected(section.mid, section.kind, "UDP/TLS/RTP/SAVPF", ["0"])
         media.setup = "actpass"  # RFC 8842 section 5.2, in every offer
@@ -241,6 +244,7 @@ class Writing:
             media.protocol = remote.protocol
             if chosen == CCFB and CCFB in kinds_of(remote):
                 media.attributes.append(CCFB_LINE)
+            simulcast.answer(transceiver, remote, media)
         media.setup = self._setup_to_answer(remote)
         return media
 
@@ -282,11 +286,16 @@ class Writing:
         media.extmaps = [sdp.ExtMap(number, uri) for uri, number in extensions.items()]
         if sends(direction):
             media.msids = [sdp.Msid(stream, track) for stream, track in transceiver.msids]
-            media.ssrcs = [sdp.SsrcDescription(transceiver.ssrc, {"cname": self._cname})]
-            if any(codec.rtx_payload_type is not None for codec in codecs):
-                media.ssrcs.append(sdp.SsrcDescription(transceiver.rtx_ssrc, {"cname": self._cname}))
-                media.ssrc_groups = [sdp.SsrcGroup("FID", [transceiver.ssrc, transceiver.rtx_ssrc])]
+            if not transceiver.simulcast:  # whose packets say themselves what they are (RFC 8853 section 5.5)
+                self._name_sources(media, transceiver.layers[0])
         return media
+
+    def _name_sources(self, media: sdp.MediaDescription, layer: Layer) -> None:
+        """Say which SSRCs we send with (RFC 5576)."""
+        media.ssrcs = [sdp.SsrcDescription(layer.ssrc, {"cname": self._cname})]
+        if any(codec.name == "rtx" for codec in media.codecs):
+            media.ssrcs.append(sdp.SsrcDescription(layer.rtx_ssrc, {"cname": self._cname}))
+            media.ssrc_groups = [sdp.SsrcGroup("FID", [layer.ssrc, layer.rtx_ssrc])]
 
 
 def usable(extmaps: list[sdp.ExtMap], wanted: set[str]) -> dict[str, int]:

@@ -14,7 +14,6 @@ from stack import (
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
-    NotSupportedError,
     RTCRtpEncodingParameters,
     RTCRtpSender,
 )
@@ -52,12 +51,36 @@ class TestTracks:
 
         a.addTrack(Camera(), Stream())
         a.addTransceiver(Microphone(), streams=[Stream()])
-        with pytest.raises(NotSupportedError, match="2 streams"):
-            a.addTrack(Camera(), "one", "two")
         assert len(a.getSenders()) == 2
         await negotiate(a, b)
         assert b.remoteDescription.sdp.count("a=msid:eyes-and-ears ") == 2
         assert [receiver.streams for receiver in b.getReceivers()] == [("eyes-and-ears",)] * 2
+
+    async def test_a_track_of_several_streams(self, pair):
+        a, b = pair
+        sender, told = a.addTrack(Camera(), "left", "right", "left"), []
+        await negotiate(a, b)
+        (receiver,) = b.getReceivers()
+        assert receiver.streams == ("left", "right")
+        a.on("negotiationneeded", lambda: told.append(1))
+        sender.setStreams("right", "left")
+        await asyncio.sleep(0.05)
+        assert told == [1]
+        sender.setStreams("third")
+        await negotiate(a, b)
+        assert receiver.streams == ("third",)
+        sender.setStreams()
+        await negotiate(a, b)
+        assert len(receiver.streams) == 1
+        assert receiver.streams != ("third",)
+        for ids in (["a b"], [""], ["a\r\nb"], ["x" * 256], [str(number) for number in range(17)]):
+            with pytest.raises(TypeError, match="stream"):
+                sender.setStreams(*ids)
+            with pytest.raises(TypeError, match="stream"):
+                a.addTrack(Camera(), *ids)
+            with pytest.raises(TypeError, match="stream"):
+                a.addTransceiver("video", streams=ids)
+        assert len(a.getTransceivers()) == 1
 
     async def test_add_transceiver_and_its_init(self, pair):
         a, _ = pair
@@ -72,7 +95,7 @@ class TestTracks:
         for arguments, options, error, words in (
             (["sound"], {}, TypeError, "kind"),
             (["video", "sideways"], {}, TypeError, "direction"),
-            (["video"], {"sendEncodings": two}, NotSupportedError, "simulcast"),
+            (["video"], {"sendEncodings": two}, TypeError, "rid"),
             (["video"], {"sendEncodings": small}, InvalidAccessError, "scaleResolutionDownBy"),
         ):
             with pytest.raises(error, match=words):

@@ -58,6 +58,31 @@ peer.api.watch = track => {
 
 peer.takeShown = () => peer.shown.splice(0);
 
+// A track of pictures in which little moves, sent in several sizes.
+peer.sendSeveral = ({width, height, encodings}) => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    let number = 0;
+    const draw = () => {
+        context.fillStyle = "#456";
+        context.fillRect(0, 0, width, height);
+        context.fillStyle = `hsl(${number % 360}, 60%, 50%)`;
+        context.fillRect((number * 8) % width, (number * 4) % height, width / 4, height / 4);
+        number++;
+    };
+    setInterval(draw, 1000 / RATE);
+    const [track] = canvas.captureStream(RATE).getVideoTracks();
+    peer.connection.addTransceiver(track, {direction: "sendonly", sendEncodings: encodings});
+};
+
+peer.activate = async ({rid, active}) => {
+    const [sender] = peer.connection.getSenders();
+    const parameters = sender.getParameters();
+    parameters.encodings.find(encoding => encoding.rid === rid).active = active;
+    await sender.setParameters(parameters);
+};
+
 peer.report = async () => Object.fromEntries([...(await peer.connection.getStats()).values()].map(entry => [entry.id, entry]));
 
 peer.hush = async () => {

@@ -240,7 +240,7 @@ def test_two_streams_share_what_there_is_and_one_may_be_limited():
     call = Call(Conditions(delay=DELAY))
     one, two = call.a.add_track("video"), call.a.add_track("video")
     assert call.connect()
-    call.a.set_encoding(one, peer.Encoding(max_bitrate=100_000))
+    call.a.set_encodings(one, [peer.Encoding(max_bitrate=100_000)])
     call.link.run(seconds=0.1)
     targets = {id(e.transceiver): e.bitrate for e in call.reported(0, peer.TargetBitrateChanged)}
     total = call.a.media.sending.target_bitrate
@@ -253,7 +253,7 @@ def test_limits_that_make_no_sense_are_refused(limit):
     call = Call()
     video = call.a.add_track("video")
     with pytest.raises(peer.InvalidAccessError, match="bitrate"):
-        call.a.set_encoding(video, peer.Encoding(max_bitrate=limit))
+        call.a.set_encodings(video, [peer.Encoding(max_bitrate=limit)])
 
 
 def test_a_path_that_carries_the_largest_bitrate_is_not_probed_any_more():

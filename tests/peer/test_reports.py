@@ -120,7 +120,7 @@ def test_sound_without_them_leaves_beside_the_estimate():
     estimator = call.a.media.sending.estimator
     assert estimator.dropped.total() == 0
     assert estimator.acknowledged_bitrate > 700_000
-    assert all(ssrc in {video.ssrc, video.rtx_ssrc} for ssrc, _ in call.a.media.sending._awaited._numbers)
+    assert all(ssrc in {video.ssrc, video.layers[0].rtx_ssrc} for ssrc, _ in call.a.media.sending._awaited._numbers)
 
 
 def report(timestamp, *streams):

@@ -62,7 +62,14 @@ def test_nothing_is_echoed_that_is_not_implemented(name):
     assert "sctp-init" not in text
     assert "sped" not in text
     uris = set(re.findall(r"a=extmap:\d+ (\S+)", text))
-    assert uris <= {rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY}
+    assert uris <= {
+        rtp.MID,
+        rtp.ABS_SEND_TIME,
+        rtp.TRANSPORT_CC,
+        rtp.PLAYOUT_DELAY,
+        rtp.RID,
+        rtp.REPAIRED_RID,
+    }
     assert set(re.findall(r"a=rtpmap:\d+ (\w+)/", text)) <= {"VP8", "H264", "VP9", "AV1", "opus", "rtx"}
 
 
@@ -137,7 +144,7 @@ def test_a_section_that_joins_numbers_its_extensions_as_the_others_do():
         for ext in media.extmaps:
             assert meanings.setdefault(ext.id, ext.uri) == ext.uri
     assert meanings[4] == rtp.MID
-    assert len(set(meanings.values())) == len(meanings) == 4
+    assert len(set(meanings.values())) == len(meanings) == 6
 
 
 def test_a_track_added_before_the_offer_answers_it():
