@@ -58,6 +58,7 @@ class Media:
             self._configure_sender(transceiver, wanted=sends(direction), now=now)
             self._configure_receiver(transceiver, wanted=receives(direction), now=now)
         self._configure_routes()
+        self._transport.media.encrypt_extensions({t.extensions[uri] for t in self._transceivers for uri in t.encrypted})
         self._reporting.configure(self._transceivers, now)
         self.sending.configure(self._transceivers, now)
         self._remb.configure(self._transceivers)

@@ -1,11 +1,13 @@
 """A transceiver: one m-section's sender and receiver (RFC 8829 section 3.4)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from .. import rtp
 from ..core import RandomBytes
 from .codecs import CODECS, Codec, NegotiatedCodec
+from .extensions import Form
 
 DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
@@ -82,6 +84,7 @@ class Transceiver:
         target_bitrate: What the path carries for it, bit/s; None before that is known.
         received_payload_type: Of the last packet that came; None before the first.
         extensions: Negotiated header extensions, URI to id.
+        encrypted: Which of them are encrypted (RFC 6904), URIs.
         reports: Which reports on single packets were agreed, see `reports`; None for none.
         remote_ssrcs: What the peer's description says it sends with.
         remote_streams: Stream ids of the peer's msid.
@@ -112,6 +115,7 @@ class Transceiver:
     target_bitrate: int | None = None
     received_payload_type: int | None = None
     extensions: dict[str, int] = field(default_factory=dict)
+    encrypted: frozenset[str] = frozenset()
     reports: str | None = None
     remote_ssrcs: tuple[int, ...] = ()
     remote_streams: tuple[str, ...] = ()
@@ -122,6 +126,16 @@ class Transceiver:
     def __post_init__(self) -> None:
         if not self.preferences:
             self.preferences = list(CODECS[self.kind])
+
+    @property
+    def extension_forms(self) -> dict[Form, int]:
+        """The negotiated header extensions with whether they are encrypted."""
+        return {Form(uri, uri in self.encrypted): number for uri, number in self.extensions.items()}
+
+    @extension_forms.setter
+    def extension_forms(self, forms: Mapping[Form, int]) -> None:
+        self.extensions = {form.uri: number for form, number in forms.items()}
+        self.encrypted = frozenset(form.uri for form in forms if form.encrypted)
 
     @property
     def msids(self) -> list[tuple[str, str | None]]:
