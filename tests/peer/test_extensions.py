@@ -5,13 +5,14 @@ import re
 import pytest
 
 from stack import peer, rtp, sdp
+from stack.peer.codecs import HEADER_EXTENSIONS
 from stack.peer.extensions import ENCRYPT, Form, form_of, usable
 from stack.testing import Conditions
 
 from .support import Call
 
 KEY = b"\x10\x02\x00\x9d\x01\x2a"
-VIDEO = {rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY, rtp.RID, rtp.REPAIRED_RID}
+VIDEO = set(HEADER_EXTENSIONS["video"])
 
 
 def call_of(*, ours=True, theirs=True):
