@@ -59,9 +59,5 @@ class Reporting:
 
         One with a number is reported on whatever codec it is of: who numbers it counts what is missing as lost.
         """
-        generator = self.generator
-        if isinstance(generator, rtp.CongestionFeedbackGenerator):
-            if transceiver.reports == CCFB:
-                generator.receive_arrival(packet.ssrc, packet.sequence_number, now)
-        elif generator is not None and rtp.TRANSPORT_CC in transceiver.extensions:
-            generator.receive_packet(packet, now)
+        if self.generator is not None and (transceiver.reports == CCFB or rtp.TRANSPORT_CC in transceiver.extensions):
+            self.generator.receive_packet(packet, now)
