@@ -72,6 +72,7 @@ class Configured(States):
         if machine is None:
             changes["bundle_policy"] = ours.bundlePolicy
             changes["packet_reports"] = tuple(ours.packetReports)
+            changes["encrypt_extensions"] = ours.encryptHeaderExtensions
         if ours.iceTransportPolicy == "relay":
             changes["ice_transport_policy"] = "relay"
         if ours.pathMtu is not None:

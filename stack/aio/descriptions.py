@@ -265,6 +265,7 @@ class RTCConfiguration:
         bitrates: Ours: smallest, first and largest bit/s of all media that we send.
         packetReports: Ours: kinds of reports on single packets to offer and to accept, best first: `transport-cc`, and
             `ccfb`, those of RFC 8888. By default `transport-cc`, which is what browsers know.
+        encryptHeaderExtensions: Ours: whether to encrypt RTP header extensions where the peer can (RFC 6904).
         pathMtu: Ours: largest UDP payload to look for on the path; data channels use what gets through (RFC 8899).
             1472 finds Ethernet's, 8972 jumbo frames. None keeps to 1200, which passes everywhere.
         keyLog: Ours: a file to which the secrets of DTLS go, as SSLKEYLOGFILE has them, so that Wireshark can decrypt a
@@ -292,6 +293,7 @@ class RTCConfiguration:
     certificates: list[RTCCertificate] = field(default_factory=list)
     bitrates: tuple[int, int, int] | None = None
     packetReports: Sequence[Literal["transport-cc", "ccfb"]] = ("transport-cc",)
+    encryptHeaderExtensions: bool = False
     pathMtu: int | None = None
     keyLog: str | os.PathLike[str] | None = None
     packetLog: str | os.PathLike[str] | None = None

@@ -73,6 +73,7 @@ class PeerConnection(Negotiation):
             ice_pacing=None if pacing is None else round(pacing * 1000),
             bundle_policy=self.configuration.bundle_policy,
             packet_reports=self.configuration.packet_reports,
+            encrypt_extensions=self.configuration.encrypt_extensions,
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd

@@ -70,6 +70,7 @@ class Media:
                 self._end(layer.sender, now)
                 layer.sender = layer.target_bitrate = None
         self._configure_routes()
+        self._transport.media.encrypt_extensions({t.extensions[uri] for t in self._transceivers for uri in t.encrypted})
         self._reporting.configure(self._transceivers, now)
         self.sending.configure(self._transceivers, now)
         self._remb.configure(self._transceivers)

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from .. import rtp
 from .reports import CCFB, TRANSPORT_CC
-from .transceiver import Transceiver
+from .transceiver import Transceiver, receives
 
 FEEDBACK_INTERVAL: Final = 0.05
 """Seconds between reports on packets: what a sender needs to notice a full path within the next picture or two."""
@@ -35,7 +35,7 @@ class Reporting:
             (
                 (transceiver.reports, transceiver.extensions.get(rtp.TRANSPORT_CC))
                 for transceiver in transceivers
-                if transceiver.receiver is not None and transceiver.reports is not None
+                if receives(transceiver.current_direction) and transceiver.reports is not None
             ),
             None,
         )

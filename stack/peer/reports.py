@@ -6,6 +6,7 @@ from typing import Final
 
 from .. import rtp, sdp
 from .codecs import NegotiatedCodec
+from .extensions import Form, form_of
 
 TRANSPORT_CC: Final = "transport-cc"
 """By transport-wide sequence numbers: draft-holmer-rmcat-transport-wide-cc-extensions-01."""
@@ -21,7 +22,7 @@ def kinds_of(media: sdp.MediaDescription) -> set[str]:
     """Return the kinds that a section of the peer's description has."""
     feedback = {item for codec in media.codecs for item in codec.feedback}
     found = set()
-    if sdp.Feedback("transport-cc") in feedback and any(ext.uri == rtp.TRANSPORT_CC for ext in media.extmaps):
+    if sdp.Feedback("transport-cc") in feedback and any(form_of(ext).uri == rtp.TRANSPORT_CC for ext in media.extmaps):
         found.add(TRANSPORT_CC)
     if sdp.Feedback("ack", "ccfb") in feedback:
         found.add(CCFB)
@@ -35,13 +36,13 @@ def choose(wanted: Iterable[str], sections: Iterable[sdp.MediaDescription]) -> s
 
 
 def limit(
-    codecs: Sequence[NegotiatedCodec], extensions: Mapping[str, int], kinds: Collection[str | None]
-) -> tuple[list[NegotiatedCodec], dict[str, int]]:
+    codecs: Sequence[NegotiatedCodec], extensions: Mapping[Form, int], kinds: Collection[str | None]
+) -> tuple[list[NegotiatedCodec], dict[Form, int]]:
     """Return formats and header extensions without those of transport-cc, where that is not among the kinds."""
     if TRANSPORT_CC in kinds:
         return list(codecs), dict(extensions)
     return [_without_numbers(item) for item in codecs], {
-        uri: number for uri, number in extensions.items() if uri != rtp.TRANSPORT_CC
+        form: number for form, number in extensions.items() if form.uri != rtp.TRANSPORT_CC
     }
 
 

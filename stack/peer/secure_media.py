@@ -1,7 +1,7 @@
 """RTP and RTCP of a transport between their senders and receivers and SRTP (RFC 5764, RFC 5761)."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from .. import srtp
@@ -27,13 +27,14 @@ class SecureMedia:
 
     Args:
         packet_log: See `PacketLog`; None for none.
+        encrypts_extensions: Whether `encrypt_extensions` will be of use.
 
     Attributes:
         profile: Number of the SRTP protection profile; None before there are keys.
         dropped: Packets by reason.
     """
 
-    def __init__(self, packet_log: PacketLog | None = None) -> None:
+    def __init__(self, packet_log: PacketLog | None = None, *, encrypts_extensions: bool = False) -> None:
         self.profile: int | None = None
         self.dropped: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()  # what SRTP has just dropped, not yet in `dropped`
@@ -42,6 +43,7 @@ class SecureMedia:
         self._local: tuple[bytes, bytes] | None = None  # key and salt until there is something to protect
         self._remote: tuple[bytes, bytes] | None = None  # and to unprotect: connections for data alone never need them
         self._log = packet_log
+        self._encrypted: set[int] | None = set() if encrypts_extensions else None
         self._early: deque[bytes] = deque()
         self._rtp: deque[bytes] = deque()
         self._rtcp: deque[bytes] = deque()
@@ -58,19 +60,25 @@ class SecureMedia:
         early, self._early = self._early, deque()
         return list(early)
 
+    def encrypt_extensions(self, ids: Collection[int]) -> None:
+        """Encrypt the header extensions with these ids, 1 to 255, from now on, and decrypt them (RFC 6904)."""
+        if self._encrypted is not None:
+            self._encrypted.clear()
+            self._encrypted.update(ids)
+
     def forget_keys(self) -> None:
         """Neither protect nor unprotect any more."""
         self._sender = self._receiver = self._local = self._remote = None
 
     def _new_receiver(self) -> srtp.Receiver | None:
         if self._remote is not None and self.profile is not None:
-            self._receiver = srtp.Receiver(self.profile, *self._remote)
+            self._receiver = srtp.Receiver(self.profile, *self._remote, encrypted_extensions=self._encrypted)
             self._remote = None
         return self._receiver
 
     def _new_sender(self) -> srtp.Sender | None:
         if self._local is not None and self.profile is not None:
-            self._sender = srtp.Sender(self.profile, *self._local)
+            self._sender = srtp.Sender(self.profile, *self._local, encrypted_extensions=self._encrypted)
             self._local = None
         return self._sender
 

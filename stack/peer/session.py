@@ -9,6 +9,7 @@ from ..ice.candidate import generate_parameters
 from . import simulcast
 from .codecs import HEADER_EXTENSIONS, negotiate
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, SdpSyntaxError
+from .extensions import form_of, usable
 from .reports import TRANSPORT_CC, agreed, choose, limit
 from .signaling import (
     NOT_ASSOCIATED,
@@ -21,7 +22,7 @@ from .signaling import (
     Section,
 )
 from .transceiver import Transceiver, direction_of, receives, reverse, sends
-from .writing import MAX_SECTIONS, Writing, usable
+from .writing import MAX_SECTIONS, Writing
 
 MEDIA_PROTOCOLS: Final = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "TCP/TLS/RTP/SAVPF"})
 DATA_PROTOCOLS: Final = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP"})
@@ -42,6 +43,7 @@ class Session(Writing):
         ice_pacing: Ta that we propose, milliseconds (RFC 8839 section 5.5); None for the usual 50.
         bundle_policy: W3C's RTCBundlePolicy.
         packet_reports: Kinds of reports on single packets that we are willing to use, best first.
+        encrypt_extensions: Whether header extensions are to be encrypted where the peer can (RFC 6904).
 
     Attributes:
         restart_wanted: Whether the next offer restarts ICE (W3C restartIce).
@@ -61,6 +63,7 @@ class Session(Writing):
         ice_pacing: int | None = None,
         bundle_policy: str = "max-bundle",
         packet_reports: Sequence[str] = (TRANSPORT_CC,),
+        encrypt_extensions: bool = False,
     ) -> None:
         super().__init__(
             random_bytes=random_bytes,
@@ -72,6 +75,7 @@ class Session(Writing):
             ice_pacing=ice_pacing,
             bundle_policy=bundle_policy,
             packet_reports=packet_reports,
+            encrypt_extensions=encrypt_extensions,
         )
         self._new_transceiver = new_transceiver
         self._checkpoint: Checkpoint | None = None
@@ -419,8 +423,8 @@ class Session(Writing):
             codecs = self._codecs_to_answer(transceiver, theirs)
         else:
             codecs = negotiate([item.codec for item in self._codecs_to_offer(transceiver)], theirs)
-        extensions = usable(theirs.extmaps, {ext.uri for ext in ours.extmaps})
-        transceiver.codecs, transceiver.extensions = limit(codecs, extensions, {reports})
+        forms = usable(theirs.extmaps, {form_of(ext) for ext in ours.extmaps})
+        transceiver.codecs, transceiver.extension_forms = limit(codecs, forms, {reports})
         transceiver.reports = agreed(reports, transceiver.codecs, transceiver.extensions, theirs)
         groups = [group.ssrcs for group in theirs.ssrc_groups if group.semantics == "FID"]
         repairs = {ssrc for group in groups for ssrc in group[1:]}

@@ -11,6 +11,7 @@ from typing import Final
 
 from .. import rtp, sdp
 from ..core import RandomBytes
+from .extensions import form_of
 from .layers import MAX_LAYERS, MAX_RID, Encoding, Layer
 from .transceiver import Transceiver, receives, sends
 
@@ -20,7 +21,7 @@ RESTRICTIONS: Final = frozenset({"max-width", "max-height", "max-fps", "max-fs",
 
 def offer(transceiver: Transceiver, media: sdp.MediaDescription) -> None:
     """Complete our offer's section (RFC 8829 section 5.2.1)."""
-    if not _is_possible(ext.uri for ext in media.extmaps):
+    if not _is_possible(form_of(ext).uri for ext in media.extmaps):
         return
     if sends(media.direction) and transceiver.simulcast:
         _write(media, "send", [(sdp.Rid(rid, "send"), paused) for rid, paused in _sent(transceiver)])
@@ -30,7 +31,7 @@ def offer(transceiver: Transceiver, media: sdp.MediaDescription) -> None:
 
 def answer(transceiver: Transceiver, remote: sdp.MediaDescription, media: sdp.MediaDescription) -> None:
     """Complete our answer's section (RFC 8829 section 5.3.1, RFC 8853 section 5.3.2)."""
-    if not _is_possible(ext.uri for ext in media.extmaps):
+    if not _is_possible(form_of(ext).uri for ext in media.extmaps):
         return
     formats = [str(codec.payload_type) for codec in media.codecs if codec.name.lower() != "rtx"]
     if sends(media.direction) and transceiver.simulcast:
@@ -52,7 +53,7 @@ def propose(transceiver: Transceiver, remote: sdp.MediaDescription, random_bytes
     """Follow an offer that asks for several encodings, unless ours were chosen (W3C WebRTC section 4.4.1.5)."""
     if transceiver.kind != "video" or transceiver.simulcast or transceiver.one_encoding:
         return
-    wanted = list(_streams(remote, "recv", None)) if _is_possible(ext.uri for ext in remote.extmaps) else []
+    wanted = list(_streams(remote, "recv", None)) if _is_possible(form_of(ext).uri for ext in remote.extmaps) else []
     if not wanted:
         return
     first = transceiver.layers[0].encoding

@@ -1,6 +1,6 @@
 """A transceiver: one m-section's sender and receiver (RFC 8829 section 3.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -8,6 +8,7 @@ from .. import rtp
 from ..core import RandomBytes
 from .codecs import CODECS, Codec, NegotiatedCodec
 from .errors import ArgumentError
+from .extensions import Form
 from .layers import Encoding, Layer, Reception
 from .selection import Selection
 
@@ -85,6 +86,7 @@ class Transceiver:
         source_id: Id of that, which may have been replaced since `track_id` was told; empty for `track_id`.
         added_by_track: Whether addTrack made it; only then may it take up an offered section (RFC 8829 section 5.10).
         extensions: Negotiated header extensions, URI to id.
+        encrypted: Which of them are encrypted (RFC 6904), URIs.
         reports: Which reports on single packets were agreed, see `reports`; None for none.
         remote_ssrcs: What the peer's description says it sends with.
         remote_rids: The encodings that the peer sends, as agreed; none if it is one.
@@ -115,6 +117,7 @@ class Transceiver:
     preferences_set: bool = False
     codecs: list[NegotiatedCodec] = field(default_factory=list, repr=False)
     extensions: dict[str, int] = field(default_factory=dict)
+    encrypted: frozenset[str] = frozenset()
     reports: str | None = None
     remote_ssrcs: tuple[int, ...] = ()
     remote_rids: tuple[str, ...] = ()
@@ -149,6 +152,16 @@ class Transceiver:
     def layer(self, rid: str | None) -> Layer | None:
         """Return the encoding with a rid."""
         return next((layer for layer in self.layers if layer.rid == rid), None)
+
+    @property
+    def extension_forms(self) -> dict[Form, int]:
+        """The negotiated header extensions with whether they are encrypted."""
+        return {Form(uri, uri in self.encrypted): number for uri, number in self.extensions.items()}
+
+    @extension_forms.setter
+    def extension_forms(self, forms: Mapping[Form, int]) -> None:
+        self.extensions = {form.uri: number for form, number in forms.items()}
+        self.encrypted = frozenset(form.uri for form in forms if form.encrypted)
 
     @property
     def msids(self) -> list[tuple[str, str | None]]:

@@ -126,7 +126,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self.path_changes = 0
         self._dtls_started = False
         self._log = configuration.packet_log
-        self.media = SecureMedia(self._log)
+        self.media = SecureMedia(self._log, encrypts_extensions=configuration.encrypt_extensions)
         self._early_dtls: deque[bytes] = deque()
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []

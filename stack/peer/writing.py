@@ -13,6 +13,7 @@ from ..ice.candidate import generate_parameters
 from . import simulcast
 from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered
 from .errors import InvalidStateError
+from .extensions import Form, describe_extensions, forms_of, usable
 from .layers import Layer
 from .reports import CCFB, CCFB_LINE, choose, kinds_of, limit
 from .signaling import Described, Description, Section
@@ -39,6 +40,7 @@ class Writing:
         ice_pacing: int | None,
         bundle_policy: str,
         packet_reports: Sequence[str],
+        encrypt_extensions: bool,
     ) -> None:
         self.signaling_state = "stable"
         self.transceivers: list[Transceiver] = []
@@ -60,6 +62,7 @@ class Writing:
         self._ice_pacing = ice_pacing
         self._bundle_policy = bundle_policy
         self._packet_reports = tuple(packet_reports)
+        self._encrypt_extensions = encrypt_extensions
         self._random_bytes = random_bytes
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
@@ -204,18 +207,22 @@ class Writing:
     def _known_reports(self) -> str | None:
         return next((known.reports for known in self.transceivers if known.reports is not None), None)
 
-    def _extensions_to_offer(self, transceiver: Transceiver) -> dict[str, int]:
+    def _extensions_to_offer(self, transceiver: Transceiver) -> dict[Form, int]:
         """Those that were agreed; in a section that is new, under the numbers that they have in the others.
 
         MID is read before a packet's section is known (RFC 9143 section 9.2), so a number means one thing everywhere.
         """
         if transceiver.extensions:
-            return transceiver.extensions
-        numbers = {uri: number for other in self.transceivers for uri, number in other.extensions.items()}
-        for uri in (uri for kind in HEADER_EXTENSIONS.values() for uri in kind):
-            if uri not in numbers:
-                numbers[uri] = next(number for number in range(1, 256) if number not in numbers.values())
-        return {uri: numbers[uri] for uri in HEADER_EXTENSIONS[transceiver.kind]}
+            return transceiver.extension_forms
+        numbers = {form: number for other in self.transceivers for form, number in other.extension_forms.items()}
+        for kind in HEADER_EXTENSIONS:
+            for form in self._extension_forms(kind):
+                if form not in numbers:
+                    numbers[form] = next(number for number in range(1, 256) if number not in numbers.values())
+        return {form: numbers[form] for form in self._extension_forms(transceiver.kind)}
+
+    def _extension_forms(self, kind: str) -> list[Form]:
+        return forms_of(HEADER_EXTENSIONS[kind], encrypt=self._encrypt_extensions)
 
     @staticmethod
     def _codecs_to_offer(transceiver: Transceiver) -> list[NegotiatedCodec]:
@@ -233,7 +240,7 @@ class Writing:
             if transceiver is None or self.remote is None:
                 return _rejected(section.mid, section.kind, remote.protocol, remote.formats)
             codecs = self._codecs_to_answer(transceiver, remote)
-            extensions = usable(remote.extmaps, set(HEADER_EXTENSIONS[section.kind]))
+            extensions = usable(remote.extmaps, self._extension_forms(section.kind))
             theirs = reverse(self.remote.direction_of(remote))
             direction = direction_of(
                 send=sends(theirs) and sends(transceiver.direction),
@@ -275,7 +282,7 @@ class Writing:
         section: Section,
         transceiver: Transceiver,
         codecs: list[NegotiatedCodec],
-        extensions: dict[str, int],
+        extensions: dict[Form, int],
         direction: str,
     ) -> sdp.MediaDescription:
         media = self._base(section, "UDP/TLS/RTP/SAVPF")
@@ -283,7 +290,7 @@ class Writing:
         media.formats = [str(codec.payload_type) for codec in media.codecs]
         media.direction = direction
         media.rtcp_mux = media.rtcp_rsize = True
-        media.extmaps = [sdp.ExtMap(number, uri) for uri, number in extensions.items()]
+        media.extmaps = describe_extensions(extensions)
         if sends(direction):
             media.msids = [sdp.Msid(stream, track) for stream, track in transceiver.msids]
             if not transceiver.simulcast:  # whose packets say themselves what they are (RFC 8853 section 5.5)
@@ -296,19 +303,6 @@ class Writing:
         if any(codec.name == "rtx" for codec in media.codecs):
             media.ssrcs.append(sdp.SsrcDescription(layer.rtx_ssrc, {"cname": self._cname}))
             media.ssrc_groups = [sdp.SsrcGroup("FID", [layer.ssrc, layer.rtx_ssrc])]
-
-
-def usable(extmaps: list[sdp.ExtMap], wanted: set[str]) -> dict[str, int]:
-    """Return the header extensions that can be used, URI to id.
-
-    RFC 8285 section 4.2 reserves 15 in the one-byte form; section 7 offers ids from 4096 on for the answerer to choose
-    others. Not implemented: choosing. Those, and whoever comes second with an id, go without.
-    """
-    found: dict[str, int] = {}
-    for ext in extmaps:
-        if ext.uri in wanted and 1 <= ext.id <= 255 and ext.id != 15 and ext.id not in found.values():
-            found[ext.uri] = ext.id
-    return found
 
 
 def _rejected(mid: str, kind: str, protocol: str, formats: list[str]) -> sdp.MediaDescription:

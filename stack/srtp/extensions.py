@@ -26,7 +26,7 @@ class ExtensionCipher:
         cipher: Cipher of the payload.
         key: Session key for header extensions.
         salt: Session salt for header extensions, `SALT_LENGTH` bytes.
-        ids: Ids of the elements to encrypt, 1 to 255.
+        ids: Ids of the elements to encrypt, 1 to 255. Looked at for each packet: what is put in later counts.
 
     Raises:
         LocalError: If an id is out of range.
@@ -38,7 +38,7 @@ class ExtensionCipher:
         if not all(1 <= number <= 255 for number in ids):
             raise LocalError("ids of encrypted header extensions must be 1..255")
         self._cipher = cipher
-        self._ids = frozenset(ids)
+        self._ids = ids
         self._process = AesCtr(key).process
         self._salt = int.from_bytes(salt, "big") << 16
         self.overhead = cipher.overhead

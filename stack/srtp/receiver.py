@@ -71,7 +71,8 @@ class Receiver:
         key: Master key of this direction.
         salt: Master salt of this direction.
         replay_window: Packets behind the newest one that are still accepted, 128 to 32768, per SSRC.
-        encrypted_extensions: Ids of the header extension elements that are encrypted (RFC 6904), as negotiated.
+        encrypted_extensions: Ids of the header extension elements that are encrypted (RFC 6904), as negotiated; what
+            is put into it later counts too. None if there never are any, which is faster.
         mki: Master key identifier of this key, if the packets carry one; `add_master_key` adds further keys.
 
     Raises:
@@ -98,13 +99,13 @@ class Receiver:
         salt: bytes,
         *,
         replay_window: int = REPLAY_WINDOW,
-        encrypted_extensions: Collection[int] = (),
+        encrypted_extensions: Collection[int] | None = None,
         mki: bytes = b"",
     ) -> None:
         if not MIN_REPLAY_WINDOW <= replay_window <= MAX_REPLAY_WINDOW:
             raise LocalError(f"replay_window must be {MIN_REPLAY_WINDOW}..{MAX_REPLAY_WINDOW}, not {replay_window}")
         self.profile = profile = find_profile(profile_id)
-        self._extensions = frozenset(encrypted_extensions)
+        self._extensions = encrypted_extensions
         rtp, rtcp = session_ciphers(profile, key, salt, self._extensions)
         self._rtp: RtpOpener = rtp
         self._rtcp: RtcpOpener = rtcp

@@ -73,7 +73,8 @@ class Sender:
         profile_id: SRTP protection profile that DTLS negotiated, a key of `PROFILES`; or one of `ALL_PROFILES`.
         key: Master key of this direction.
         salt: Master salt of this direction.
-        encrypted_extensions: Ids of the header extension elements to encrypt (RFC 6904), as negotiated.
+        encrypted_extensions: Ids of the header extension elements to encrypt (RFC 6904), as negotiated; what is
+            put into it later counts too. None if there never are any, which is faster.
         mki: Identifier of the master key, which each packet then carries (RFC 3711 section 3.1); empty for none.
 
     Raises:
@@ -89,11 +90,11 @@ class Sender:
         key: bytes,
         salt: bytes,
         *,
-        encrypted_extensions: Collection[int] = (),
+        encrypted_extensions: Collection[int] | None = None,
         mki: bytes = b"",
     ) -> None:
         self.profile = find_profile(profile_id)
-        self._extensions = frozenset(encrypted_extensions)
+        self._extensions = encrypted_extensions
         self._mki_length = len(mki)
         self._rtp, self._rtcp = self._ciphers(mki, key, salt)
         self._tag = -self._rtp.overhead

@@ -14,7 +14,7 @@ AUTHENTICATION_KEY_LENGTH: Final = 20  # n_a of HMAC-SHA1, bytes: RFC 3711 secti
 
 
 def session_ciphers(
-    profile: Profile, key: bytes, salt: bytes, encrypted_extensions: Collection[int] = ()
+    profile: Profile, key: bytes, salt: bytes, encrypted_extensions: Collection[int] | None = None
 ) -> tuple[RtpCipher, RtcpCipher]:
     """Derive the session keys of one direction.
 
@@ -22,7 +22,7 @@ def session_ciphers(
         profile: The profile.
         key: Master key.
         salt: Master salt.
-        encrypted_extensions: Ids of the RTP header extension elements that are encrypted.
+        encrypted_extensions: Ids of the RTP header extension elements that are encrypted; None if there never are any.
 
     Returns:
         The cipher for RTP and the one for RTCP.
@@ -36,7 +36,7 @@ def session_ciphers(
         )
     tag, rtcp_tag = profile.tag_length, profile.rtcp_tag_length
     rtp: RtpCipher = _session_cipher(profile, key, salt, RTP_LABEL, tag, tag)
-    if encrypted_extensions:
+    if encrypted_extensions is not None:
         extension_key = derive(key, salt, EXTENSION_LABEL, profile.key_length)
         # RFC 7714 section 8.3 wants AES-CM here also beside GCM, whose salts have 96 bits and not 112; it does not say
         # how to get from one to the other. Browsers and all else that is built on libsrtp pad with zeros.
