@@ -21,6 +21,7 @@ MAX_CALLS: Final = 24  # of one input: a handshake or two pass in between, which
 MAX_MESSAGES: Final = 16  # under way to one side: older ones are lost
 TYPES: Final = ("offer", "answer", "pranswer", "rollback")
 DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive", "sideways")
+RIDS: Final = ((), (), (), (), ("h", "l"), ("q", "h", "f"), ("h", "h"), ("", None))
 KINDS: Final = ("audio", "video", "application")
 CANDIDATES: Final = (
     None,
@@ -63,6 +64,7 @@ def visible(pc: peer.PeerConnection) -> tuple[object, ...]:
         pc.current_remote_description,
         pc.pending_remote_description,
         [(t.mid, t.kind, t.direction, t.current_direction, t.stopping, t.stopped) for t in pc.transceivers],
+        [[layer.encoding for layer in t.layers] for t in pc.transceivers],
         pc.needs_negotiation,
         pc.next_timer(),
     )
@@ -187,8 +189,10 @@ class Calls:
         self.link.run(seconds=self.input.byte() / 128)
 
     def add_transceiver(self, side: int) -> None:
-        """Of some kind and direction."""
-        self.sides[side].add_transceiver(self.input.of(KINDS), self.input.of(DIRECTIONS))
+        """Of some kind and direction, and with some encodings."""
+        kind, direction = self.input.of(KINDS), self.input.byte()
+        encodings = [peer.Encoding(rid=rid) for rid in RIDS[direction >> 5]]
+        self.sides[side].add_transceiver(kind, DIRECTIONS[direction % len(DIRECTIONS)], encodings=encodings)
 
     def add_track(self, side: int) -> None:
         """Of some kind."""
@@ -211,7 +215,9 @@ class Calls:
                 codecs = peer.CODECS[self.input.of(KINDS[:2])]
                 pc.set_codec_preferences(transceiver, codecs[self.input.byte() % 4 :])
             case 6:
-                pc.set_encoding(transceiver, peer.Encoding(max_bitrate=self.input.byte() - 10))
+                bitrate = self.input.byte() - 10
+                rids = [layer.rid for layer in transceiver.layers]
+                pc.set_encodings(transceiver, [peer.Encoding(max_bitrate=bitrate, rid=rid) for rid in rids])
             case _:
                 pc.send_frame(transceiver, bytes(self.input.byte()), 0, self.link.now, keyframe=True)
 

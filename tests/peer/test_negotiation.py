@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stack import peer
-from stack.peer.transceiver import DIRECTIONS, reverse
+from stack.peer.transceiver import DIRECTIONS, reverse, sends
 
 from .support import connection
 
 NOW = 0.0
+SIZES = [(), (peer.Encoding(rid="l", scale_resolution_down_by=2), peer.Encoding(rid="h"))]
 KINDS = st.sampled_from(["audio", "video"])
 SIDES = st.sampled_from([0, 1])
 MAX_TRANSCEIVERS = 6
@@ -49,6 +50,17 @@ class Party:
             self.outbox.append(self.pc.local_description)
 
 
+def check_encodings(sender, receiver):
+    """What one sends is what the other one receives."""
+    sending = sends(sender.current_direction) and bool(sender.codecs)
+    assert all((layer.sender is not None) is sending for layer in sender.layers)
+    if sending:
+        rids = {layer.rid if sender.simulcast else None for layer in sender.layers}
+        assert len(rids) == len(sender.layers)
+        assert rids == set(receiver.receptions)
+        assert rids == {layer.sender._rid for layer in sender.layers}
+
+
 class Negotiation(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
@@ -57,10 +69,10 @@ class Negotiation(RuleBasedStateMachine):
     def live(self, side):
         return [t for t in self.parties[side].pc.transceivers if not t.stopping]
 
-    @rule(side=SIDES, kind=KINDS, direction=st.sampled_from(DIRECTIONS))
-    def add_transceiver(self, side, kind, direction):
+    @rule(side=SIDES, kind=KINDS, direction=st.sampled_from(DIRECTIONS), encodings=st.sampled_from(SIZES))
+    def add_transceiver(self, side, kind, direction, encodings):
         if len(self.live(side)) < MAX_TRANSCEIVERS:
-            self.parties[side].pc.add_transceiver(kind, direction)
+            self.parties[side].pc.add_transceiver(kind, direction, encodings=encodings if kind == "video" else ())
 
     @rule(side=SIDES, kind=KINDS)
     def add_track(self, side, kind):
@@ -124,6 +136,8 @@ class Negotiation(RuleBasedStateMachine):
             if ours.transceiver is not None:
                 assert ours.transceiver.current_direction == reverse(theirs.transceiver.current_direction)
                 assert ours.transceiver.mid == theirs.transceiver.mid == ours.mid
+                check_encodings(ours.transceiver, theirs.transceiver)
+                check_encodings(theirs.transceiver, ours.transceiver)
         if any(not section.rejected for section in a.session.sections):  # else there is no transport
             assert a.transport.ice.remote_parameters.ufrag == b.session.ufrag
             assert b.transport.ice.remote_parameters.ufrag == a.session.ufrag
