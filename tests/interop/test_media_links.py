@@ -279,11 +279,12 @@ async def _we_recover(line, before, begin):
 async def quiet_call():
     """Ours and Chromium's statistics of a call without loss: while it lasts, and when all has come through."""
     async with call("Chromium", VP8, None) as made:
-        echoes = inbox(await opened(made.channel))
-        for number in range(MESSAGES):
-            made.channel.send("\N{EURO SIGN}" * number)
-        for _ in range(MESSAGES):
-            await echoes.get()
+        async with asyncio.timeout(PATIENCE):
+            echoes = inbox(await opened(made.channel))
+            for number in range(MESSAGES):
+                made.channel.send("\N{EURO SIGN}" * number)
+            for _ in range(MESSAGES):
+                await echoes.get()
         await asyncio.sleep(QUIET)
         lively = await made.reports()
         await made.hush()
