@@ -290,6 +290,7 @@ KINDS = [
             "empty": "sends no packet for an empty message, and counts it all the same, so that later ones are stuck",
             "labels": LABELS,
             "unordered": "opens channels that are unordered and have a limit as ordered ones",
+            "misled": "hands a PLI to the receiver of the SSRC that asks, not to the sender of what it is about",
             "bundle": "has no track event for a section that is bundle-only (port 0, RFC 9143 section 6); media comes",
         },
     ),
