@@ -69,9 +69,10 @@ async def server():
 @pytest.fixture
 async def page(server):
     async with running_chromium(*MEDIA_FLAGS) as browser:
-        page = await browser.new_page()
-        await page.goto(f"{server.url}/nothing")  # the same origin
-        await page.evaluate(f"() => {{ {SCRIPT} }}")
+        async with asyncio.timeout(PATIENCE):
+            page = await browser.new_page()
+            await page.goto(f"{server.url}/nothing")  # the same origin
+            await page.evaluate(f"() => {{ {SCRIPT} }}")
         yield page
 
 

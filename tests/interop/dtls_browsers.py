@@ -7,6 +7,7 @@ import itertools
 import stack
 from stack import dtls, peer
 from tests.support.chromium import running_chromium
+from tests.support.ending import at_most
 
 from .firefox import firefox
 
@@ -106,7 +107,7 @@ async def negotiated(page, role, *, config=None, rsa=False):
             yield ours
     finally:
         await ours.close()
-        await page.evaluate("async () => connection.close()")
+        await at_most(page.evaluate("async () => connection.close()"))
 
 
 @contextlib.asynccontextmanager

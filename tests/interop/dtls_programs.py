@@ -20,6 +20,7 @@ from stack import dtls
 from .dtls_shim import LABEL, Shim
 
 PATIENCE = 5.0  # seconds for what a program must print
+STOP_PATIENCE = 10.0  # seconds for one that was killed to end
 KEYS = {
     "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -91,8 +92,8 @@ class Program:
 
     def __exit__(self, *details):
         self.process.kill()
-        self.process.wait()
-        self.typing.join()
+        self.process.wait(STOP_PATIENCE)
+        self.typing.join(STOP_PATIENCE)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.ending import at_most, end
+
 PROGRAM = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
 START_PATIENCE = 60.0  # seconds until it listens, the first start of a profile on a busy machine
 PATIENCE = 60.0  # seconds for one command
@@ -141,14 +143,11 @@ async def _process(profile, preferences):
         draining = asyncio.create_task(process.stderr.read())  # it must never wait for a reader
         yield url
     finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_PATIENCE):
-                await process.wait()
+        await end(process, STOP_PATIENCE)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with its children
-        await process.wait()
+            os.killpg(process.pid, signal.SIGKILL)  # its children
         if draining is not None:
-            await draining
+            await at_most(draining, STOP_PATIENCE)
 
 
 async def _address(lines):

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from stack import RTCSessionDescription
+from tests.support.ending import end
 
 PATIENCE = 10.0  # seconds for one answer
 START_PATIENCE = 20.0  # seconds until it listens
@@ -152,7 +153,7 @@ async def janus(folder):
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        await process.wait()
+        await end(process)
 
 
 async def _connect(client, url, process, log):

@@ -10,10 +10,8 @@ import av
 import numpy as np
 
 from stack import VideoStreamTrack
-from tests.support.chromium import MEDIA_FLAGS, running_chromium
 
-from .firefox import firefox
-from .partner import InPage, served
+from .partner import PATIENCE, InPage, chromium_page, firefox_page
 
 SCRIPT = (Path(__file__).parent / "media_page.js").read_text()
 WIDTH, HEIGHT, FPS = 640, 360, 30
@@ -26,7 +24,8 @@ class Browser(InPage):
     """A page of a browser: what partner.py says, and `report`, `takeShown` and `limit`."""
 
     async def script(self):
-        await self._evaluate("source => { (0, eval)(source); }", SCRIPT)
+        async with asyncio.timeout(PATIENCE):
+            await self._evaluate("source => { (0, eval)(source); }", SCRIPT)
 
     async def report(self):
         return Report(await self.call("report"))
@@ -48,22 +47,11 @@ class Report(dict):
 
 
 @contextlib.asynccontextmanager
-async def chromium(flags=()):
-    async with running_chromium(*MEDIA_FLAGS, *flags) as browser, served() as url:
-        page = await browser.new_page()
-        await page.goto(url)
-        found = Browser(page.evaluate, browser.version)
-        await found.script()
-        yield found
-
-
-@contextlib.asynccontextmanager
-async def firefox_page():
-    async with firefox() as browser, served() as url:
-        page = await browser.open(url)
-        found = Browser(page.evaluate, browser.version)
-        await found.script()
-        yield found
+async def page_of(name, **options):
+    """A page of Chromium or Firefox."""
+    async with {"Chromium": chromium_page, "Firefox": firefox_page}[name](Browser, **options) as page:
+        await page.script()
+        yield page
 
 
 class Moving(VideoStreamTrack):

@@ -12,13 +12,12 @@ from stack import RTCPeerConnection
 
 from .audio import Tone
 from .matrix_link import Link
-from .media_browser import Moving, Report, Shown, Watcher, chromium, firefox_page, until
+from .media_browser import Moving, Report, Shown, Watcher, page_of, until
 from .media_path import impaired_path
 from .stacks import prefer
 
-BROWSERS = {"Chromium": chromium, "Firefox": firefox_page}
 RESULTS = Path(__file__).parents[2] / "build" / "interop-media.json"
-MAX_BITRATE = 2_500_000  # bit/s of each video
+MAX_BITRATE = 1_500_000  # bit/s of each video: two cores of a busy machine can encode and decode both
 CONNECTING = 15.0  # seconds
 MILLISECONDS = 1000
 
@@ -96,17 +95,17 @@ class Call:
 async def call(name, mime, rate, bitrate=MAX_BITRATE, *, configuration=None, **options):
     """A call over a path of `rate` bit/s each way, a video at most `bitrate`; what it measured is kept in RESULTS."""
     async with contextlib.AsyncExitStack() as stack:
-        browser = await stack.enter_async_context(BROWSERS[name](**options))
+        page = await stack.enter_async_context(page_of(name, **options))
         path = stack.enter_context(impaired_path())
         path.to_peer.rate = path.to_us.rate = rate
         pc = RTCPeerConnection(configuration)
         stack.push_async_callback(pc.close)
-        made = Call(name, mime, browser, pc, path)
+        made = Call(name, mime, page, pc, path)
         async with asyncio.timeout(CONNECTING):
             await made.connect(bitrate)
         stack.callback(made.watcher.stop)
         yield made
-        keep(f"{name} {browser.version}, {mime.partition('/')[2]}", made.measured)
+        keep(f"{name} {page.version}, {mime.partition('/')[2]}", made.measured)
 
 
 def keep(name, measured):

@@ -33,12 +33,14 @@ import pytest
 from aiohttp import web
 
 from tests.support.chromium import MEDIA_FLAGS, running_chromium
+from tests.support.ending import end
 
 from .firefox import firefox
 
 PROGRAMS = Path(__file__).parent / "partners"
 BUILD = Path(__file__).parents[2] / "build" / "partners"
 PATIENCE = 20.0  # seconds for one command; the slowest is a browser's first
+STOP_PATIENCE = 3.0  # seconds for a program to end when its stdin does
 POLL = 0.02  # seconds
 
 
@@ -79,7 +81,7 @@ class Program(Partner):
                 if line.startswith(b"{"):
                     return json.loads(line)
                 sys.stderr.write(line.decode(errors="replace"))  # some libraries print their log
-        raise ConnectionError(f"the program ended with {await self._process.wait()}")
+            raise ConnectionError(f"the program ended with {await self._process.wait()}")
 
     async def greet(self):
         self.version = (await self._next())["version"]
@@ -114,12 +116,7 @@ async def program(*arguments, folder=PROGRAMS, environment=None):
         yield partner
     finally:
         process.stdin.close()
-        try:
-            async with asyncio.timeout(3):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process, STOP_PATIENCE)
 
 
 def built(path, how):
@@ -175,7 +172,7 @@ async def served():
     """The page, on an origin that may use a camera; its address."""
     files = web.Application()
     files.router.add_static("/", PROGRAMS)
-    runner = web.AppRunner(files)
+    runner = web.AppRunner(files, shutdown_timeout=STOP_PATIENCE)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -186,18 +183,19 @@ async def served():
 
 
 @contextlib.asynccontextmanager
-async def chromium():
-    async with running_chromium(*MEDIA_FLAGS) as browser, served() as url:
-        page = await browser.new_page()
-        await page.goto(url)
-        yield InPage(page.evaluate, browser.version)
+async def chromium_page(kind=InPage, flags=()):
+    async with served() as url, running_chromium(*MEDIA_FLAGS, *flags) as browser:
+        async with asyncio.timeout(PATIENCE):
+            page = await browser.new_page()
+            await page.goto(url)
+        yield kind(page.evaluate, browser.version)
 
 
 @contextlib.asynccontextmanager
-async def firefox_page():
-    async with firefox() as browser, served() as url:
+async def firefox_page(kind=InPage):
+    async with served() as url, firefox() as browser:
         page = await browser.open(url)
-        yield InPage(page.evaluate, browser.version)
+        yield kind(page.evaluate, browser.version)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +230,7 @@ NUL = "ends text at a NUL character"
 KINDS = [
     Kind(
         "Chromium",
-        chromium,
+        chromium_page,
         (H264, VP8),
         audio=True,
         counts_repairs=True,
@@ -292,6 +290,7 @@ KINDS = [
             "empty": "sends no packet for an empty message, and counts it all the same, so that later ones are stuck",
             "labels": LABELS,
             "unordered": "opens channels that are unordered and have a limit as ordered ones",
+            "misled": "hands a PLI to the receiver of the SSRC that asks, not to the sender of what it is about",
             "bundle": "has no track event for a section that is bundle-only (port 0, RFC 9143 section 6); media comes",
         },
     ),

@@ -57,8 +57,9 @@ peer.selected = async () => {
 @pytest.fixture
 async def page():
     async with running_chromium() as browser:
-        page = await browser.new_page()
-        await page.evaluate(f"() => {{ {SCRIPT} window.peer = peer; }}")
+        async with asyncio.timeout(STEP_PATIENCE):
+            page = await browser.new_page()
+            await page.evaluate(f"() => {{ {SCRIPT} window.peer = peer; }}")
         yield page
 
 

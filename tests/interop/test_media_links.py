@@ -24,13 +24,13 @@ CALLS = [("Chromium", H264), ("Chromium", VP8), ("Firefox", VP8)]
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.browser,
-    pytest.mark.timeout(90),
+    pytest.mark.timeout(120),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 RATE = 3_000_000  # bit/s each way
-LOW = 1_000_000  # bit/s after the step down
-LOWS = {"Chromium": 600_000, "Firefox": 300_000}  # the same of what browsers send: they are slow to rise above it here
+LOW = 600_000  # bit/s after the step down
+LOW_OF_BROWSERS = 300_000  # the same of what they send: they are slow to rise above it here
 LOSS = 0.05
 LOSSY = 4.0  # seconds
 SETTLED = 2.0  # seconds after that in which what is late may come: libwebrtc's pacer lets so much wait
@@ -40,7 +40,7 @@ MODEST = 500_000  # bit/s of each video while packets are lost
 BURST = 4  # packets of video in a row
 PATIENCE = 6.0  # seconds until a key frame is there; browsers wait 3 s before they ask
 QUEUE = 0.4  # seconds of LOW that wait before the bottleneck; more are lost
-RISE = 15.0  # seconds until the rate is back
+RISE = 30.0  # seconds until the rate is up; each pause of a process on a busy machine sets it back by some
 FALL = 3.0  # seconds until it fits after a step down
 FALL_OF_FIREFOX = 8.0  # the same of its sender
 QUIET = 2.0  # seconds until the last reports are there
@@ -78,10 +78,6 @@ async def test_reports_of_rfc_8888_both_ways():
         await the_rate_comes_up(line)
 
 
-def low(line):
-    return LOWS[line.name]
-
-
 def feedback_is_negotiated(line):
     """transport-cc, NACK, PLI and retransmission: in both descriptions of the video."""
     for sdp in line.descriptions:
@@ -104,7 +100,7 @@ def sound_was_heard(ours, browser):
 
 async def the_rate_comes_up(line):
     """Both sides find what the path carries; both say so in their statistics, and the encoders use it."""
-    goals = {"from us": 0.6 * MAX_BITRATE, "from the browser": 1.1 * low(line)}
+    goals = {"from us": 0.6 * MAX_BITRATE, "from the browser": 1.1 * LOW_OF_BROWSERS}
 
     async def ours_says():
         ours = await line.ours()
@@ -126,8 +122,8 @@ async def the_rate_comes_up(line):
 
 
 async def the_rate_follows_a_step_of_the_link(line):
-    """Down and up again: what is sent fits within 3 s, pictures are not late then, and it comes back within 15 s."""
-    lanes = {"from us": (line.path.to_peer, LOW), "from the browser": (line.path.to_us, low(line))}
+    """Down and up again: what is sent fits within 3 s, pictures are not late then, and it comes back within 30 s."""
+    lanes = {"from us": (line.path.to_peer, LOW), "from the browser": (line.path.to_us, LOW_OF_BROWSERS)}
     await asyncio.gather(*(offered_above(lane, 1.1 * limit, RISE) for lane, limit in lanes.values()))
     for lane, limit in lanes.values():
         lane.rate, lane.queue = limit, QUEUE * limit / 8
@@ -145,7 +141,7 @@ async def the_rate_follows_a_step_of_the_link(line):
     ours, browser = await line.reports()
     assert ours.pair()["availableOutgoingBitrate"] < 1.1 * LOW
     if line.name == "Chromium":
-        assert browser.pair()["availableOutgoingBitrate"] < 1.1 * low(line)
+        assert browser.pair()["availableOutgoingBitrate"] < 1.1 * LOW_OF_BROWSERS
     for (who, (_, limit)), seconds, rate in zip(lanes.items(), fell, rates, strict=True):
         assert 0.15 * limit < rate <= 1.05 * limit
         assert late[who] < (LATE["Chromium"] if who == "from us" else LATE[line.name])
@@ -153,7 +149,7 @@ async def the_rate_follows_a_step_of_the_link(line):
         line.measured[f"step down, {who}"] = f"fits after {seconds:.1f} s, then {used}, {late[who]:.2f} s late at most"
     for lane, _ in lanes.values():
         lane.rate, lane.queue = RATE, QUEUE * LOW / 8
-    goals = {"from us": 0.6 * MAX_BITRATE, "from the browser": 1.1 * low(line)}
+    goals = {"from us": 0.6 * MAX_BITRATE, "from the browser": 1.1 * LOW_OF_BROWSERS}
     rose = await asyncio.gather(*(offered_above(lanes[who][0], goal, RISE) for who, goal in goals.items()))
     for (who, goal), seconds in zip(goals.items(), rose, strict=True):
         line.measured[f"step up, {who}"] = f"{goal / 1e6:.2f} Mbit/s after {seconds:.1f} s"
@@ -279,11 +275,12 @@ async def _we_recover(line, before, begin):
 async def quiet_call():
     """Ours and Chromium's statistics of a call without loss: while it lasts, and when all has come through."""
     async with call("Chromium", VP8, None) as made:
-        echoes = inbox(await opened(made.channel))
-        for number in range(MESSAGES):
-            made.channel.send("\N{EURO SIGN}" * number)
-        for _ in range(MESSAGES):
-            await echoes.get()
+        async with asyncio.timeout(PATIENCE):
+            echoes = inbox(await opened(made.channel))
+            for number in range(MESSAGES):
+                made.channel.send("\N{EURO SIGN}" * number)
+            for _ in range(MESSAGES):
+                await echoes.get()
         await asyncio.sleep(QUIET)
         lively = await made.reports()
         await made.hush()

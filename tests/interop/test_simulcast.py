@@ -10,7 +10,7 @@ from stack import RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpTransceiver
 from stack.media import TestPatternTrack
 
 from .matrix_link import Link, unbent
-from .media_browser import Report, chromium, until
+from .media_browser import Report, page_of, until
 from .stacks import prefer
 
 pytestmark = [
@@ -27,7 +27,7 @@ FRAMES = 30
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser():
-    async with chromium() as found:
+    async with page_of("Chromium") as found:
         yield found
 
 

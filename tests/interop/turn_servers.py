@@ -13,7 +13,7 @@ from stack.aio.turn_server import Listener, TurnServer, TurnSettings
 from stack.turn import ServerConfiguration
 
 USER, PASSWORD, REALM = "driver", "secret", "example.org"
-PATIENCE = 10.0  # seconds for coturn to listen
+PATIENCE = 10.0  # seconds for coturn to listen, or to end
 
 
 @contextlib.asynccontextmanager
@@ -55,7 +55,11 @@ def coturn(host, folder):
         yield {"udp": (host, port), "tcp": (host, port)}
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(PATIENCE)
 
 
 def _listens(host, port):

@@ -1,10 +1,13 @@
-"""The Chromium of this machine, for tests that want a browser."""
+"""The Chromium of this machine, for tests that want a browser: it begins and ends in bounded time."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 
 import pytest
+
+from .ending import at_most
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -13,6 +16,7 @@ MEDIA_FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+PATIENCE = 30.0  # seconds until it runs
 
 
 @contextlib.asynccontextmanager
@@ -21,7 +25,14 @@ async def running_chromium(*flags):
     if CHROMIUM is None:
         pytest.skip("no Chromium here: on Debian, apt-get install chromium; or set CHROMIUM to a Chrome or Chromium")
     playwright = pytest.importorskip("playwright.async_api", reason="pip install playwright")
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
-        yield browser
-        await browser.close()
+    async with asyncio.timeout(PATIENCE):
+        driver = await playwright.async_playwright().start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        try:
+            yield browser
+        finally:
+            await at_most(browser.close())
+    finally:
+        await at_most(driver.stop())  # if not now, it stops when its stdin ends, with this process

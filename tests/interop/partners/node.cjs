@@ -176,9 +176,15 @@ function werift() {
             counts.packetsReceived++;
             counts.framesReceived += header.marker;
         });
-        sender.onPictureLossIndication.subscribe(() => {
+        const passOn = () => {
             counts.pliCount++;
             receiver.sendRtcpPLI(track.ssrc);
+        };
+        sender.onPictureLossIndication.subscribe(passOn);
+        receiver.onRtcp.subscribe(({feedback}) => { // where the PLI's own sender is a stream that comes, it gets here
+            if (feedback instanceof library.PictureLossIndication) {
+                passOn();
+            }
         });
         sender.replaceTrack(track);
     };
