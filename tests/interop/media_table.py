@@ -54,6 +54,7 @@ def _item(asserted):
 
 def markdown(found):
     """The page."""
+    found = dict(sorted(found.items()))
     lines = [INTRODUCTION.format(date=time.strftime("%Y-%m-%d", time.gmtime()))]
     lines += ["What is asserted:", "", *map(_item, ASSERTED.items()), ""]
     lines += ["What was measured:", "", f"| | {' | '.join(found)} |", "| --- " * (len(found) + 1) + "|"]
