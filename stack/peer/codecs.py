@@ -93,6 +93,9 @@ CODECS: Final[dict[str, tuple[Codec, ...]]] = {
 }
 """What we offer, in order of preference. The number after each video codec is its retransmission stream."""
 
+DYNAMIC_PAYLOAD_TYPES: Final = (*range(96, 128), *range(35, 64))
+"""Free for any codec: RFC 3551 section 6, and RFC 5761 section 4 for what must not look like RTCP."""
+
 HEADER_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     "audio": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC),
     "video": (rtp.MID, rtp.ABS_SEND_TIME, rtp.TRANSPORT_CC, rtp.PLAYOUT_DELAY, rtp.RID, rtp.REPAIRED_RID),
@@ -164,6 +167,31 @@ def offered(preferences: Iterable[Codec]) -> list[NegotiatedCodec]:
         NegotiatedCodec(codec, codec.payload_type, codec.payload_type + 1 if codec.kind == "video" else None)
         for codec in preferences
     ]
+
+
+def renumbered(wanted: Iterable[NegotiatedCodec], described: Iterable[sdp.MediaDescription]) -> list[NegotiatedCodec]:
+    """Return formats under payload types that mean nothing else: those once used keep it (RFC 3264 section 8.3.2).
+
+    Those for which no number is left are left out.
+
+    Args:
+        wanted: What to offer.
+        described: All sections of both descriptions in force, since a bundle shares the payload types.
+    """
+    known = [media for media in described if media.codecs]
+    taken = {codec.payload_type for media in known for codec in media.codecs}
+    found: list[NegotiatedCodec] = []
+    for item in wanted:
+        used = next((used for media in known for used in negotiate([item.codec], media)), None)
+        if used is None:
+            own = [number for number in (item.payload_type, item.rtx_payload_type) if number is not None]
+            free = [number for number in (*own, *DYNAMIC_PAYLOAD_TYPES) if number not in taken]
+            if len(free) < len(own):
+                continue
+            used = dataclasses.replace(item, payload_type=free[0], rtx_payload_type=free[1] if own[1:] else None)
+            taken.update(free[: len(own)])
+        found.append(used)
+    return found
 
 
 def describe(codecs: Iterable[NegotiatedCodec]) -> list[sdp.Codec]:

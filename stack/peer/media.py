@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .. import rtp
 from ..core import LocalError, ParseError, RandomBytes
@@ -110,24 +110,20 @@ class Media:
         for layer in transceiver.layers:
             if layer.sender is None:
                 layer.sender = self._new_sender(transceiver, layer)
+            elif layer.sender.payload_type != transceiver.codecs[0].payload_type:
+                layer.sender.use_codec(**_codec_of(transceiver, layer))
             layer.sender.map_extensions(extensions, numbers)
 
     def _new_sender(self, transceiver: Transceiver, layer: Layer) -> rtp.Sender:
-        item, configuration = transceiver.codecs[0], self._configuration
-        rtx = item.rtx_payload_type
+        configuration = self._configuration
         rid = layer.rid if transceiver.simulcast else None
         return rtp.Sender(
             ssrc=layer.ssrc,
-            payload_type=item.payload_type,
-            clock_rate=item.codec.clock_rate,
-            mime=item.codec.mime_type,
+            **_codec_of(transceiver, layer),
             cname=self._cname,
             random_bytes=self._random_bytes,
             mid=transceiver.mid,
             rid=rid,
-            parameters={key: value or "" for key, value in item.remote_parameters.items()},
-            rtx_ssrc=layer.rtx_ssrc if rtx is not None else None,
-            rtx_payload_type=rtx,
             max_payload=self._transport.max_rtp_size - RTP_OVERHEAD - (0 if rid is None else len(rid) + 2),
             ntp_offset=configuration.ntp_offset,
             playout_delay=configuration.playout_delay,
@@ -140,9 +136,16 @@ class Media:
             self._end(receptions.pop(rid).receiver, now)
         if any(rid not in receptions for rid in rids) or not transceiver.remote_rids:
             transceiver.selection = Selection(transceiver.remote_rids) if wanted and transceiver.remote_rids else None
+        codecs, rtx = _codecs_of(transceiver), _rtx_of(transceiver)
         for rid in rids:
-            if rid not in receptions:
+            known = receptions.get(rid)
+            if known is not None and known.receiver.clock_rate != transceiver.codecs[0].codec.clock_rate:
+                self._end(known.receiver, now)
+                known = None
+            if known is None:
                 receptions[rid] = Reception(rid, self._new_receiver(transceiver, rid))
+            else:
+                known.receiver.renegotiate(codecs, rtx, rtp.ExtensionMap(transceiver.extensions))
 
     def _new_receiver(self, transceiver: Transceiver, rid: str | None) -> rtp.Receiver:
         feedback = set(transceiver.codecs[0].codec.feedback)
@@ -151,8 +154,8 @@ class Media:
             # Reports on each encoding have a source of their own, whose end is not that of the others.
             local_ssrc=transceiver.ssrc if rid is None else int.from_bytes(self._random_bytes(4), "big"),
             remote_ssrc=known[0] if len(known) == 1 and rid is None else None,
-            codecs={item.payload_type: (item.codec.mime_type, item.codec.clock_rate) for item in transceiver.codecs},
-            rtx={i.rtx_payload_type: i.payload_type for i in transceiver.codecs if i.rtx_payload_type is not None},
+            codecs=_codecs_of(transceiver),
+            rtx=_rtx_of(transceiver),
             extension_map=rtp.ExtensionMap(transceiver.extensions),
             random_bytes=self._random_bytes,
             cname=self._cname,
@@ -268,3 +271,25 @@ class Media:
         for machine in self._machines():
             machine.close(now)
         self.send(now)
+
+
+def _codec_of(transceiver: Transceiver, layer: Layer) -> dict[str, Any]:
+    """Return what an `rtp.Sender` is to know of the codec: the first one that was agreed."""
+    item = transceiver.codecs[0]
+    return {
+        "payload_type": item.payload_type,
+        "clock_rate": item.codec.clock_rate,
+        "mime": item.codec.mime_type,
+        "parameters": {key: value or "" for key, value in item.remote_parameters.items()},
+        "rtx_ssrc": None if item.rtx_payload_type is None else layer.rtx_ssrc,
+        "rtx_payload_type": item.rtx_payload_type,
+    }
+
+
+def _codecs_of(transceiver: Transceiver) -> dict[int, tuple[str, int]]:
+    return {item.payload_type: (item.codec.mime_type, item.codec.clock_rate) for item in transceiver.codecs}
+
+
+def _rtx_of(transceiver: Transceiver) -> dict[int, int]:
+    items = transceiver.codecs
+    return {item.rtx_payload_type: item.payload_type for item in items if item.rtx_payload_type is not None}

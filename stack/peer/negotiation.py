@@ -22,7 +22,7 @@ class Negotiation(Gathering):
         super().__init__()
         self._announced: set[int] = set()
         self._announced_signaling_state = "stable"
-        self._sending: dict[int, list[int]] = {}  # SSRCs of the transceivers that send
+        self._sending: dict[int, list[object]] = {}  # codec and SSRCs of the transceivers that send
         self._negotiation_needed = False
 
     @property
@@ -258,7 +258,9 @@ class Negotiation(Gathering):
     def _announce_sending(self) -> None:
         for transceiver in self.session.transceivers:
             key, before = id(transceiver), self._sending.get(id(transceiver))
-            now = [] if transceiver.sender is None else [layer.ssrc for layer in transceiver.layers]
+            now: list[object] = []
+            if transceiver.sender is not None:
+                now = [transceiver.codecs[0].codec.mime_type, *(layer.ssrc for layer in transceiver.layers)]
             if before and now != before:
                 del self._sending[key]
                 self._events.append(events.SendingStopped(transceiver))

@@ -11,7 +11,7 @@ from .. import dtls, ice, sdp
 from ..core import RandomBytes
 from ..ice.candidate import generate_parameters
 from . import simulcast
-from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered
+from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered, renumbered
 from .errors import InvalidStateError
 from .extensions import Form, describe_extensions, forms_of, usable
 from .layers import Layer
@@ -224,10 +224,12 @@ class Writing:
     def _extension_forms(self, kind: str) -> list[Form]:
         return forms_of(HEADER_EXTENSIONS[kind], encrypt=self._encrypt_extensions)
 
-    @staticmethod
-    def _codecs_to_offer(transceiver: Transceiver) -> list[NegotiatedCodec]:
-        # A payload type once agreed keeps its meaning (RFC 3264 section 8.3.2), so a renegotiation offers those.
-        return list(transceiver.codecs) or offered(transceiver.preferences)
+    def _codecs_to_offer(self, transceiver: Transceiver) -> list[NegotiatedCodec]:
+        """What was agreed, or what was chosen since (RFC 8829 section 5.2.2)."""
+        if transceiver.codecs and not transceiver.preferences_set:
+            return list(transceiver.codecs)
+        described = [media for known in (self.remote, self.local) if known is not None for media in known.media]
+        return renumbered(offered(transceiver.preferences), described) or list(transceiver.codecs)
 
     def _answered(self, section: Section, remote: sdp.MediaDescription) -> sdp.MediaDescription:
         if section.is_refused:

@@ -65,7 +65,7 @@ class JitterBuffer:
         self, formats: Mapping[int, PayloadFormat], max_wait: float, extension_uris: Mapping[int, str] | None = None
     ) -> None:
         self._formats = formats
-        self._extension_uris = extension_uris or {}
+        self._extension_uris = {} if extension_uris is None else extension_uris  # both may grow later
         self._video = any(format_.is_video for format_ in formats.values())
         self.max_wait = max_wait
         self.frames_dropped = 0

@@ -47,6 +47,11 @@ def _check_codecs(
     return formats, kinds.pop(), rates.pop()
 
 
+def _frame_uris(extension_map: ExtensionMap) -> dict[int, str]:
+    """Return identifier to URI of what frames are to tell."""
+    return {extension_map[uri]: uri for uri in FRAME_EXTENSIONS if uri in extension_map}
+
+
 class Receiver(ReceiverControl):
     """One RTP stream on its way in.
 
@@ -128,11 +133,11 @@ class Receiver(ReceiverControl):
             raise LocalError(f"{max_wait} s is not a time to wait")
         self.rtx_ssrc: int | None = None
         self.extension_map = extension_map or ExtensionMap()
-        uris = {self.extension_map[uri]: uri for uri in FRAME_EXTENSIONS if uri in self.extension_map}
+        self._frame_uris = _frame_uris(self.extension_map)
         self._formats = formats
         self._rtx = dict(rtx or {})
         self._nack = nack
-        self._buffer = JitterBuffer(formats, max_wait, uris)
+        self._buffer = JitterBuffer(formats, max_wait, self._frame_uris)
         self._playout = None if smoothing is None else Playout(clock_rate, *smoothing)
         self._troubled = False  # something is missing, or was at the last look: the timers need care
         self._last_packet = float("-inf")
@@ -140,6 +145,25 @@ class Receiver(ReceiverControl):
         self._last_timestamp: int | None = None  # of the newest audio frame handed on
         self._fec_payload_type = fec_payload_type
         self._fec = None if fec_payload_type is None else FecDecoder(browser=fec_browser)
+
+    def renegotiate(
+        self, codecs: Mapping[int, tuple[str, int]], rtx: Mapping[int, int], extension_map: ExtensionMap
+    ) -> None:
+        """Take more codecs, and other header extensions, from now on. Arguments as above.
+
+        Payload types that were agreed before keep their meaning (RFC 3264 section 8.3.2).
+
+        Raises:
+            LocalError: If the codecs are of another kind of media, or another clock rate.
+        """
+        formats, video, clock_rate = _check_codecs(codecs, rtx)
+        if video is not next(iter(self._formats.values())).is_video or clock_rate != self._clock_rate:
+            raise LocalError("another kind of media, or another clock rate")
+        self._formats.update(formats)
+        self._rtx.update(rtx)
+        self.extension_map = extension_map
+        self._frame_uris.clear()
+        self._frame_uris.update(_frame_uris(extension_map))
 
     def statistics(self) -> InboundStatistics:
         """Return what is known now."""

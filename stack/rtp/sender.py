@@ -9,7 +9,7 @@ from ..core import LocalError, RandomBytes
 from .events import Closed
 from .extensions import ExtensionMap
 from .flexfec import RepairStream
-from .history import Sent
+from .history import History, Sent
 from .outgoing import Outgoing, PacketKind
 from .payload import payload_format
 from .red import RedEncoder
@@ -376,6 +376,36 @@ class Sender(SenderControl):
         What a frame that waits has of its own keeps its numbers.
         """
         self._headers.map(extension_map, next_transport_sequence)
+
+    def use_codec(
+        self,
+        *,
+        payload_type: int,
+        clock_rate: int,
+        mime: str,
+        parameters: Mapping[str, str] | None = None,
+        rtx_ssrc: int | None = None,
+        rtx_payload_type: int | None = None,
+    ) -> None:
+        """Send frames of another codec from now on: a negotiation has changed it. Arguments as above.
+
+        Sequence numbers go on. What waits goes out under the payload type that it has; what has left is not sent again,
+        since a retransmission would be taken for the codec that is in use (RFC 4588 section 8.1).
+
+        Raises:
+            LocalError: If they are out of range, or of another kind of media.
+        """
+        fec = None, None
+        _check_arguments(self._cname, clock_rate, payload_type, None, (rtx_ssrc, rtx_payload_type), fec)
+        format_ = payload_format(mime, parameters)
+        if format_.is_video is not self._is_video:
+            raise LocalError(f"{mime} is another kind of media")
+        self._format, self.payload_type = format_, payload_type
+        if clock_rate != self._clock_rate:  # RFC 7160 section 4.1: reports are of the clock in use
+            self._clock_rate, self._clock = clock_rate, None
+        self.rtx_ssrc, self._rtx_payload_type = rtx_ssrc, rtx_payload_type or 0
+        self._history = History()
+        self._resend.clear()
 
     # -- packets for a pacer ---------------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class StreamControl(Machine[bytes, bytes, Event]):
         self._closed = False
         self._handlers = self._rtcp_handlers()
 
+    @property
+    def clock_rate(self) -> int:
+        """Of the media clock, Hz."""
+        return self._clock_rate
+
     @abstractmethod
     def _rtcp_handlers(self) -> Mapping[type, Callable[..., None]]:
         """Return what takes each kind of RTCP packet, with `now`; the others are passed over."""

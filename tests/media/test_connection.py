@@ -62,6 +62,29 @@ async def test_pictures_and_sound_arrive(pair, mime):
     assert loudest(sounds[5:]) == pytest.approx(1000, abs=15)
 
 
+async def test_the_codec_changes_in_the_middle(pair):
+    """W3C WebRTC section 5.4, setCodecPreferences: it counts from the next negotiation on."""
+    a, b = pair
+    transceiver = a.addTransceiver(TestPatternTrack(320, 240), direction="sendonly")
+    prefer(transceiver, "video/VP8")
+    track = (await connect(a, b, 1))["video"]
+    async with asyncio.timeout(20):
+        numbers = [read_counter(await track.recv()) for _ in range(10)]
+        for mime in ("video/H264", "video/VP8"):
+            prefer(transceiver, mime)
+            await connect(a, b, 0)
+            while codec_received(await b.getStats()) != mime:
+                numbers.append(read_counter(await track.recv()))
+            numbers += [read_counter(await track.recv()) for _ in range(10)]
+    assert numbers == sorted(set(numbers))
+
+
+def codec_received(report):
+    inbound = next(entry for entry in report.values() if entry["type"] == "inbound-rtp")
+    codec = report.get(inbound.get("codecId"))  # none while what came is no longer what was agreed
+    return codec and codec["mimeType"]
+
+
 async def test_one_encoder_for_two_peers_and_a_recording_without_decoding(tmp_path):
     relay, source = MediaRelay(), EncodingTrack(TestPatternTrack(320, 240))
     async with RTCPeerConnection() as a, RTCPeerConnection() as b, RTCPeerConnection() as c, RTCPeerConnection() as d:
