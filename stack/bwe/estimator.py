@@ -297,6 +297,8 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
                     continue
                 if at > path_since:
                     if run:
+                        if last_received is not None:
+                            self._outages.arrived(last_received, last_arrival)
                         excused += self._excuse(run, at, received)
                         run = 0
                     if received - at < one_way:  # noqa: PLR1730  a call less for each packet

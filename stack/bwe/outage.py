@@ -21,7 +21,7 @@ class Outages:
         self._began = float("-inf")
 
     def arrived(self, sent: float, received: float) -> None:
-        """Take the last packet of a report that has arrived.
+        """Take a packet that has arrived: the last of a report, and the one before a run of losses.
 
         Args:
             sent: Seconds of our clock.

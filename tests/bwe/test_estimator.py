@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.bwe import Closed, Estimator, PacketResult, ProbeRequested, TargetBitrateChanged, Usage
+from stack.bwe.outage import Outages
 from stack.core import LocalError
 
 from .support import SIZE, START, Feed, estimator, events_of
@@ -141,6 +142,21 @@ def test_a_receiver_that_never_reports():
     assert feed.estimator.target_bitrate == 1_000_000
     feed.run(0.2, reports=False)
     assert feed.estimator.target_bitrate == 500_000
+
+
+@pytest.mark.parametrize(("late", "explained"), [(0.0, True), (-0.04, False)], ids=["a dead path", "a full queue"])
+def test_a_run_of_losses_is_held_against_the_arrival_before_it(monkeypatch, late, explained):
+    """Also where a report has begun long before: a full queue goes on delivering, so that what follows comes sooner."""
+    answers, explains = [], Outages.explains
+    monkeypatch.setattr(Outages, "explains", lambda *given: answers.append(explains(*given)))
+    made = estimator()
+    for number in range(50):
+        made.packet_sent(number, SIZE, number * 0.01)
+    made.feedback([(number, number * 0.01 + 0.1) for number in range(10)], 0.6)
+    lost = range(30, 34)
+    arrivals = ((number, number * 0.01 + 0.1 + (late if number > 33 else 0.0)) for number in range(10, 50))
+    made.feedback([(number, None if number in lost else arrival) for number, arrival in arrivals], 0.7)
+    assert answers == [explained]
 
 
 def test_after_an_outage_the_old_rate_is_probed():
