@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import json
 
 import pytest
@@ -10,20 +12,42 @@ from stack import RTCPeerConnection
 
 from .audio import Tone
 from .janus import janus
-from .stacks import PATIENCE, announced, connected, inbox, opened, prefer
+from .stacks import announced, connected, inbox, opened, prefer
 from .video import encoded_track, is_the_picture
 
 pytestmark = pytest.mark.interop
 CODECS = {"video/VP8": "vp8", "video/H264": "h264"}
 ROOM = 4711
 ENOUGH = 20  # frames, packets and messages
+PATIENCE = 20.0  # seconds for a call; it takes about one
+TRIES = 3
+GIVEN_UP = "ICE failed for component"  # in the log of Janus, while checks come to it and are not answered any more
 
 
-@pytest.fixture
-async def server(tmp_path):
-    """A Janus for each test, in which nothing is taken down: Debian's crashes in libnice then, now and then."""
-    async with janus(tmp_path) as running:
-        yield running
+def with_janus(call):
+    """A test whose call is made with a Janus of its own, in which nothing is taken down: Debian's libnice crashes then.
+
+    Now and then (one call in thirty) that libnice gives up a path that works: with another Janus, the call is made again.
+    """
+
+    @functools.wraps(call)
+    async def test(tmp_path, **parameters):
+        for number in range(TRIES):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            try:
+                async with janus(folder) as server:
+                    await call(server, **parameters)
+                break
+            except TimeoutError:
+                if number == TRIES - 1 or GIVEN_UP not in (folder / "log").read_text(errors="replace"):
+                    raise
+
+    wanted = inspect.signature(call).parameters
+    names = ["tmp_path", *(name for name in wanted if name != "server")]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    test.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    return test
 
 
 @contextlib.asynccontextmanager
@@ -50,6 +74,7 @@ async def receive(tracks):
 
 
 @pytest.mark.parametrize("mime", CODECS)
+@with_janus
 async def test_it_sends_back_media_and_data(server, mime):
     async with connection() as pc:
         handle = await server.attach("echotest")
@@ -68,6 +93,7 @@ async def test_it_sends_back_media_and_data(server, mime):
 
 
 @pytest.mark.parametrize("mime", CODECS)
+@with_janus
 async def test_it_passes_media_on_in_a_video_room(server, mime):
     """We offer what we publish; what is subscribed to, Janus offers."""
     async with connection() as pc:
@@ -93,6 +119,7 @@ async def test_it_passes_media_on_in_a_video_room(server, mime):
             assert track.keyframe_requests >= 1
 
 
+@with_janus
 async def test_it_offers_a_data_channel_in_a_text_room(server):
     async with connection() as pc:
         handle = await server.attach("textroom")
