@@ -27,7 +27,8 @@ GIVEN_UP = "ICE failed for component"  # in the log of Janus, while checks come 
 def with_janus(call):
     """A test whose call is made with a Janus of its own, in which nothing is taken down: Debian's libnice crashes then.
 
-    Now and then (one call in thirty) that libnice gives up a path that works: with another Janus, the call is made again.
+    Now and then (one call in thirty) that libnice does not answer checks any more, half a second after it was nominated
+    a path and began to use it: with another Janus, the call is made again.
     """
 
     @functools.wraps(call)
