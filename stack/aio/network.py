@@ -137,7 +137,6 @@ class Network:
         self._locals: dict[str, _Local] = {}
         self._streams: StreamSockets | None = None
         self._turn_streams: dict[Address, tuple[Server, TurnServer, str]] = {}
-        self._stun_urls: dict[Address, str] = {}
         self._turn_addresses: list[tuple[Server, Address]] = []
         self._reconnects: dict[tuple[str, Address], int] = {}
         self._timers: set[asyncio.TimerHandle] = set()
@@ -341,7 +340,8 @@ class Network:
 
     def stun_url(self, address: Address) -> str | None:
         """Return the URL of a STUN server at this address; None if there is none, or it is a TURN server."""
-        return self._stun_urls.get(address)
+        asked = self._asked.items()
+        return next((server.url for server, at in asked if address in at and not server.relay), None)
 
     def _use(self, server: Server, address: Address) -> None:
         now = time.monotonic()
@@ -351,7 +351,6 @@ class Network:
         if not server.relay:
             if server.protocol == "udp":
                 self._machine.add_stun_server(address, now)
-                self._stun_urls[address] = server.url
             else:  # Not implemented: a server-reflexive candidate over TCP is of use with simultaneous open only.
                 logger.info("%s: STUN over TLS finds no candidate", server.url)
         elif server.protocol == "udp":
