@@ -1,9 +1,11 @@
 """What the tests of connections and of peer connections share."""
 
 import asyncio
+import contextlib
 import time
 
-from stack import EncodedFrame, EncodedVideoTrack
+from stack import EncodedFrame, EncodedVideoTrack, stun
+from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.streams import StreamSockets
 from stack.core import Datagram
 
@@ -76,3 +78,23 @@ class Side:
 
     async def until_closed(self):
         await self.until(lambda: self.closed)
+
+
+@contextlib.asynccontextmanager
+async def server_that_answers(code):
+    """A STUN server on an address of this machine that refuses every request; its URL."""
+    host = next(entry.host for entry in local_addresses(AddressPolicy()) if ":" not in entry.host)
+
+    class Protocol(asyncio.DatagramProtocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def datagram_received(self, data, address):
+            answer = stun.error_response(stun.Message.parse(data), code)
+            self.transport.sendto(answer.serialize(), address)
+
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Protocol, local_addr=(host, 0))
+    try:
+        yield f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
+    finally:
+        transport.close()

@@ -4,7 +4,6 @@ Sections are those of https://www.w3.org/TR/webrtc/ of 2024.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import threading
@@ -25,13 +24,12 @@ from stack import (
     RTCPeerConnection,
     RTCSessionDescription,
     SdpSyntaxError,
-    stun,
 )
 from stack.aio.interfaces import AddressPolicy, local_addresses
 from stack.aio.udp import UdpSocket
 from tests.support.waiting import until
 
-from .support import Camera, negotiate
+from .support import Camera, negotiate, server_that_answers
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -47,26 +45,6 @@ UNKNOWN = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host"
 
 def of_servers(*urls):
     return RTCConfiguration(iceServers=[RTCIceServer(url) for url in urls])
-
-
-@contextlib.asynccontextmanager
-async def server_that_answers(code):
-    """A STUN server on an address of this machine that refuses every request; its URL."""
-    host = next(entry.host for entry in local_addresses(AddressPolicy()) if ":" not in entry.host)
-
-    class Protocol(asyncio.DatagramProtocol):
-        def connection_made(self, transport):
-            self.transport = transport
-
-        def datagram_received(self, data, address):
-            answer = stun.error_response(stun.Message.parse(data), code)
-            self.transport.sendto(answer.serialize(), address)
-
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Protocol, local_addr=(host, 0))
-    try:
-        yield f"stun:{host}:{transport.get_extra_info('sockname')[1]}"
-    finally:
-        transport.close()
 
 
 def record(pc):
