@@ -185,7 +185,7 @@ def renumbered(wanted: Iterable[NegotiatedCodec], described: Iterable[sdp.MediaD
         used = next((used for media in known for used in negotiate([item.codec], media)), None)
         if used is None:
             own = [number for number in (item.payload_type, item.rtx_payload_type) if number is not None]
-            free = [number for number in (*own, *DYNAMIC_PAYLOAD_TYPES) if number not in taken]
+            free = [number for number in dict.fromkeys((*own, *DYNAMIC_PAYLOAD_TYPES)) if number not in taken]
             if len(free) < len(own):
                 continue
             used = dataclasses.replace(item, payload_type=free[0], rtx_payload_type=free[1] if own[1:] else None)

@@ -103,6 +103,12 @@ def test_numbers_that_are_taken_are_not_used():
     numbers = [number for item in found for number in (item.payload_type, item.rtx_payload_type)]
     assert len(set(numbers)) == len(numbers) == 2 * len(wanted)
     assert wanted[0].payload_type not in numbers
+    first = wanted[0].payload_type
+    media.codecs = [sdp.Codec(number, "something", 90000) for number in range(96, first + 1)]
+    numbers = [
+        number for item in renumbered(wanted[:1], [media]) for number in (item.payload_type, item.rtx_payload_type)
+    ]
+    assert numbers == [first + 1, first + 2]  # and not its own second number twice
     media.codecs = [sdp.Codec(number, "something", 90000) for number in DYNAMIC_PAYLOAD_TYPES[1:]]
     assert renumbered(wanted, [media]) == []
 
