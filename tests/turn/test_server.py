@@ -82,8 +82,9 @@ class Asker:
         for number, peer in enumerate(peers):
             wire.set_address(message, 0x7F00 + number, peer)
         body = message.serialize(fingerprint=False)
-        for number in range(len(peers)):
-            body = body.replace(bytes((0x7F, number)), b"\0\x12")
+        for number, peer in enumerate(peers):
+            length = b"\0\x14" if ":" in peer.host else b"\0\x08"  # with it, no bytes of chance are taken for a type
+            body = body.replace(bytes((0x7F, number)) + length, b"\0\x12" + length)
         head = body[:2] + (len(body) - 20 + 24).to_bytes(2, "big") + body[4:]
         response = self.exchange(head + b"\0\x08\0\x14" + hmac.digest(self.key, head, "sha1"))
         return response.error_code[0] if response.error_code else 0
