@@ -310,11 +310,15 @@ class VideoEncoder(ABC):
             frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
         return own_picture(frame, self.width, self.height, self.pixel_format)
 
+    def _create(self) -> Any:
+        """Return libavcodec's context, not opened yet."""
+        return av.CodecContext.create(self.codec, "w")
+
     def _open(self) -> Any:
         bitrate = self._for_the_clock(self.bitrate)
         self._opened_bitrate = bitrate
         try:
-            context: Any = av.CodecContext.create(self.codec, "w")
+            context = self._create()
             context.width, context.height, context.pix_fmt = self.width, self.height, self.pixel_format
             context.framerate = fractions.Fraction(self.fps)
             context.time_base = self._time_base
@@ -327,7 +331,7 @@ class VideoEncoder(ABC):
             context.thread_count = min(MAX_THREADS, os.cpu_count() or 1) if large else 1
             context.options = self._options(bitrate)
             context.open()
-        except (av.FFmpegError, av.codec.codec.UnknownCodecError, ValueError) as error:
+        except (av.FFmpegError, av.codec.codec.UnknownCodecError, ValueError, NotImplementedError) as error:
             raise LocalError(f"the encoder {self.codec} does not open: {error}") from error
         return context
 

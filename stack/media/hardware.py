@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 import av
 import numpy as np
+from av.codec.hwaccel import HWAccel
 
 from ..core import LocalError
 from .encoder import AV1Encoder, H264Encoder, VideoEncoder, VP8Encoder, VP9Encoder
@@ -103,9 +104,21 @@ class VideoToolboxH264Encoder(HardwareH264Encoder):
 
 
 class VaapiH264Encoder(HardwareH264Encoder):
-    """H.264 by VAAPI. Not implemented: PyAV cannot give an encoder pictures in the device's memory."""
+    """H.264 by a graphics processor of Intel or AMD on Linux, through VAAPI.
+
+    It takes pictures in the device's memory only. PyAV moves them there since version 18, if it was built with an
+    FFmpeg that has VAAPI; the one on PyPI is not.
+    """
 
     default_codec = "h264_vaapi"
+    pixel_format = "nv12"
+    acceleration: ClassVar = "vaapi"
+    settings: ClassVar = {"profile": "constrained_baseline", "rc_mode": "CBR", "async_depth": "1", "aud": "0"}
+
+    def _create(self) -> Any:
+        device = next((str(node) for node in sorted(Path("/dev/dri").glob("render*"))), None)
+        accelerator = HWAccel(self.acceleration, device, allow_software_fallback=False)
+        return av.CodecContext.create(self.codec, "w", hwaccel=accelerator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +203,6 @@ def why_not(encoder: type[VideoEncoder]) -> str | None:
         av.Codec(encoder.default_codec, "w")
     except (av.codec.codec.UnknownCodecError, ValueError):
         return "not in this build of PyAV"
-    if issubclass(encoder, VaapiH264Encoder):
-        return "PyAV has no way to give it pictures"
     missing = _missing_device(encoder)
     if missing is not None:
         return missing
@@ -202,7 +213,8 @@ def _missing_device(encoder: type[VideoEncoder]) -> str | None:
     """Look for the device before the driver is asked, which may write to stderr and take its time."""
     if issubclass(encoder, V4L2H264Encoder) and not any(Path("/dev").glob("video*")):
         return "no /dev/video*"
-    if issubclass(encoder, QsvH264Encoder) and os.name == "posix" and not any(Path("/dev/dri").glob("render*")):
+    by_render_node = issubclass(encoder, QsvH264Encoder | VaapiH264Encoder) and os.name == "posix"
+    if by_render_node and not any(Path("/dev/dri").glob("render*")):
         return "no /dev/dri/render*"
     cards = ("/dev/nvidiactl", "/dev/nvhost-ctrl-gpu", "/dev/dxg")  # the last is WSL's
     if issubclass(encoder, NvencH264Encoder) and os.name == "posix" and not any(Path(card).exists() for card in cards):

@@ -1,10 +1,12 @@
 """Which encoder is chosen, and that the reason is told."""
 
 import logging
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.codec.hwaccel import HWAccel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +114,7 @@ def test_hardware_can_be_left_alone(monkeypatch):
 
 def test_why_not():
     assert why_not(H264Encoder) is None
-    assert why_not(VaapiH264Encoder) in {"not in this build of PyAV", "PyAV has no way to give it pictures"}
+    assert why_not(VaapiH264Encoder) in {None, "not in this build of PyAV", "no /dev/dri/render*"}
 
     class Unknown(HardwareH264Encoder):
         default_codec = "h264_of_tomorrow"
@@ -128,7 +130,49 @@ def test_hardware_without_its_device_is_not_even_tried(monkeypatch):
     assert hardware._missing_device(NvencH264Encoder) == "no /dev/nvidiactl"
     assert hardware._missing_device(hardware.V4L2H264Encoder) == "no /dev/video*"
     assert hardware._missing_device(hardware.QsvH264Encoder) == "no /dev/dri/render*"
+    assert hardware._missing_device(VaapiH264Encoder) == "no /dev/dri/render*"
     assert hardware._missing_device(hardware.VideoToolboxH264Encoder) is None
+
+
+class Accelerated(VaapiH264Encoder):
+    """A codec of this build of PyAV in the place of VAAPI's; the device is asked for in the same way."""
+
+    default_codec = "h264_qsv"
+    acceleration = "qsv"
+
+
+class AcceleratedByWhatItCannot(Accelerated):
+    acceleration = "vaapi"
+
+
+def test_vaapi_gets_a_device_for_its_pictures(monkeypatch):
+    asked = []
+    create = av.CodecContext.create
+
+    def library(name, mode, hwaccel=None):  # libx264 takes the same pictures, from our memory
+        asked.append((name, mode, hwaccel))
+        return create("libx264", mode)
+
+    context = type("Contexts", (), {"create": staticmethod(library)})
+    monkeypatch.setattr(hardware.av, "CodecContext", context)
+    monkeypatch.setattr(VaapiH264Encoder, "settings", Works.settings)
+    encoder = VaapiH264Encoder(64, 48)
+    grey = np.full((48, 64, 3), 128, np.uint8)
+    frames = [frame for n in range(3) for frame in encoder.encode_frame(grey, n * 3000, keyframe=n == 2)]
+    assert [frame.keyframe for frame in frames] == [True, False, True]
+    assert all(parameter_sets(frame.data) for frame in frames if frame.keyframe)
+    ((name, mode, accelerator),) = asked
+    assert (name, mode) == ("h264_vaapi", "w")
+    assert isinstance(accelerator, HWAccel)
+    assert not accelerator.allow_software_fallback
+    assert encoder._context.pix_fmt == "nv12"
+
+
+@pytest.mark.skipif(any(Path("/dev/dri").glob("render*")), reason="it may be there")
+@pytest.mark.parametrize("kind", [Accelerated, AcceleratedByWhatItCannot])
+def test_a_device_that_is_not_there_is_a_reason(kind):
+    with pytest.raises(LocalError, match=r"the encoder h264_qsv does not open: .*(not implemented|No supported)"):
+        kind(640, 480)
 
 
 def test_hardware_that_works_is_used_and_its_frames_keep_their_times(monkeypatch):
