@@ -346,7 +346,7 @@ class RTCPeerConnection(Transceivers):
         if self._driver.closed:
             raise InvalidStateError("the peer connection is closed")
         self._machine.send(channel, data, self._driver.now())
-        if not wrapper.above_threshold and wrapper.bufferedAmount > wrapper.bufferedAmountLowThreshold:
+        if not wrapper.above_threshold and self._machine.buffered_amount(channel) > wrapper.bufferedAmountLowThreshold:
             wrapper.above_threshold = True
             self._draining.add(wrapper)
         self._driver.schedule_flush()

@@ -118,6 +118,7 @@ class UdpSocket:
         self._known: dict[Any, Address] = {}
         self._waiting: deque[tuple[Address, bytes]] = deque()
         self._closed = False
+        self._calm = False  # whether the last wakeup brought one datagram only
         loop.add_reader(self._socket, self._on_readable)
 
     def _leave_by(self, interface: str, family: int) -> None:
@@ -148,7 +149,15 @@ class UdpSocket:
         batch: list[Datagram] = []
         receive, buffers = self._socket.recvmsg_into, (self._buffer,)
         space = _ANCILLARY if self._gro else 0
+        early = 0
         for _ in range(MAX_READS):
+            if batch and self._calm and not early:
+                # It is probably alone again: its answer need not wait until the kernel has said that there is no more.
+                early = len(batch)
+                self._on_batch(batch)
+                if self._closed:
+                    return
+                batch = []
             try:
                 size, ancillary, _, source = receive(buffers, space)
             except BlockingIOError:
@@ -157,6 +166,7 @@ class UdpSocket:
                 self.dropped[errno.errorcode.get(error.errno or 0, "os-error")] += 1
                 continue
             self._split(batch, size, ancillary, source)
+        self._calm = early + len(batch) == 1
         if batch:
             self._on_batch(batch)
 

@@ -11,10 +11,15 @@ class EventTarget(AsyncIOEventEmitter):
 
     def dispatch(self, name: str, *args: Any) -> bool:
         """Call the handlers of `name`. What they raise goes to the event loop's exception handler, never up."""
+        handlers, handled = self._events.get(name), True
         try:
-            return self.emit(name, *args)
+            if handlers is not None and len(handlers) == 1:
+                (handler,) = handlers.values()  # as for nearly every message: the way without locks and copies
+                self._emit_run(handler, args, {})
+            else:
+                handled = self.emit(name, *args)
         except Exception as error:  # noqa: BLE001  the handler is the application's: whatever it raises is reported
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"exception in a handler of {name!r}", "exception": error, "emitter": self}
             )
-            return True
+        return handled

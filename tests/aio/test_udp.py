@@ -67,6 +67,43 @@ async def test_a_batch_costs_few_wakeups(pair):
     assert len(inbox.batches) < 10
 
 
+async def test_a_lone_datagram_behind_a_lone_one_is_handed_up_before_the_socket_is_asked_again(pair):
+    sender, receiver, inbox = pair
+    asked = []
+
+    class Asked:
+        def __getattr__(self, name):
+            return getattr(socket, name)
+
+        def recvmsg_into(self, *arguments):
+            asked.append(len(inbox.payloads))
+            return socket.recvmsg_into(*arguments)
+
+    socket, receiver._socket = receiver._socket, Asked()
+    sender._gso = receiver._gro = False
+    for data in (b"a", b"b"):
+        sender.send(datagrams(sender, receiver, [data]))
+        await inbox.wait_for(len(inbox.payloads) + 1)
+    assert asked == [0, 0, 1, 2]  # the first one waits until there is no more, the second does not
+    sender.send(datagrams(sender, receiver, [b"c", b"d", b"e"]))
+    await inbox.wait_for(5)
+    assert [len(batch) for batch in inbox.batches] == [1, 1, 1, 2]
+    sender.send(datagrams(sender, receiver, [b"f", b"g", b"h"]))
+    await inbox.wait_for(8)
+    assert [len(batch) for batch in inbox.batches[4:]] == [3]
+    assert inbox.payloads == [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"]
+
+
+async def test_a_socket_may_be_closed_by_whom_it_hands_a_lone_datagram(pair):
+    sender, receiver, inbox = pair
+    sender.send(datagrams(sender, receiver, [b"a"]))
+    await inbox.wait_for(1)
+    receiver._on_batch = lambda batch: (inbox(batch), receiver.close())
+    sender.send(datagrams(sender, receiver, [b"b"]))
+    await inbox.wait_for(2)
+    assert receiver.dropped == {}
+
+
 async def test_when_segmentation_fails_it_goes_on_without(pair, monkeypatch):
     sender, receiver, inbox = pair
 
