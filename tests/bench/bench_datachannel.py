@@ -2,6 +2,7 @@
 
 import asyncio
 
+from .awake import awake
 from .pair import Pair
 from .registry import Metric, benchmark
 
@@ -35,5 +36,6 @@ async def rtt(stack, quick):
     async with Pair(stack, stack) as pair:
         await pair.connect()
         await asyncio.sleep(SETTLE)
-        rtts = await pair.ping(500 if quick else 5000)
+        with awake():
+            rtts = await pair.ping(500 if quick else 5000)
     return {"datachannel-rtt-p50": rtts["p50"], "datachannel-rtt-p99": rtts["p99"]}

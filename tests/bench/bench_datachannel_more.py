@@ -10,6 +10,7 @@ import sys
 
 from tests.interop import stacks
 
+from .awake import awake
 from .bench_datachannel import SETTLE
 from .pair import Pair, PeerProcess
 from .peer import Peer
@@ -68,7 +69,8 @@ async def loaded(stack, quick):
     async with LoadedPair(stack, stack) as pair:
         await pair.connect()
         await asyncio.sleep(SETTLE)
-        rtts = await pair.ping_loaded(500 if quick else 5000)
+        with awake():
+            rtts = await pair.ping_loaded(500 if quick else 5000)
     return {"datachannel-rtt-p99-loaded": rtts["p99"]}
 
 

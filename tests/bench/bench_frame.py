@@ -12,6 +12,7 @@ from stack import EncodedFrame, EncodedVideoTrack, RTCConfiguration, RTCPeerConn
 from stack.aio.udp import UdpSocket
 from tests.interop import stacks
 
+from .awake import awake
 from .bench_rtp import BITRATE, FRAME_RATE, access_units
 from .peer import percentile
 from .registry import Metric, benchmark
@@ -86,7 +87,7 @@ async def frame_to_socket(_stack, quick):
         sender.addTrack(track)
         stacks.prefer(sender, "video/H264")
         await stacks.connect(sender, receiver)
-        with Stopwatch(len(units)) as stopwatch:
+        with awake(), Stopwatch(len(units)) as stopwatch:
             await send_frames(track, units, stopwatch)
     finally:
         await sender.close()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import report
+from tests.bench import awake, report
 from tests.bench.registry import Benchmark, Metric, PeerMissingError, load_all
 
 NAMES = {
@@ -157,3 +157,15 @@ def test_sdp_is_measured_with_descriptions_that_differ():
     }
     for side in ("ours", "aiortc"):
         assert bench_sdp.roundtrip(side, True)["sdp-roundtrip"] > 0
+
+
+def test_processors_are_kept_awake_for_as_long_as_it_takes(tmp_path, monkeypatch):
+    device = tmp_path / "cpu_dma_latency"
+    device.touch()
+    monkeypatch.setattr(awake, "DEVICE", str(device))
+    with awake.awake() as kept:
+        assert kept
+        assert device.read_bytes() == bytes(4)
+    monkeypatch.setattr(awake, "DEVICE", str(tmp_path / "none" / "there"))
+    with awake.awake() as kept:
+        assert not kept
