@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import LocalError
+from . import scheduling
 from .frames import VIDEO_CLOCK_RATE, EncodedFrame
 from .pictures import own_picture
 
@@ -430,7 +431,8 @@ class AV1Encoder(VideoEncoder):
     def _open(self) -> Any:
         # The library writes its settings to stderr; it has no option that says otherwise.
         os.environ.setdefault("SVT_LOG", "1")
-        return super()._open()
+        with scheduling.kept():
+            return super()._open()
 
     def _options(self, bitrate: int) -> dict[str, str]:  # noqa: ARG002  the context has it
         return {"preset": "11", "svtav1-params": "rc=2:pred-struct=1:rtc=1:lp=1"}
