@@ -73,6 +73,7 @@ class Configured(States):
             changes["bundle_policy"] = ours.bundlePolicy
             changes["packet_reports"] = tuple(ours.packetReports)
             changes["encrypt_extensions"] = ours.encryptHeaderExtensions
+            changes["sctp_init"] = ours.sctpInit
         if ours.iceTransportPolicy == "relay":
             changes["ice_transport_policy"] = "relay"
         if ours.pathMtu is not None:

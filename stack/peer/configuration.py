@@ -40,6 +40,8 @@ class Configuration:
         packet_reports: Reports on single packets to offer and to accept, best first: `transport-cc`, which browsers
             know, and `ccfb`, those of RFC 8888. Without any, REMB and receiver reports decide on bitrates.
         encrypt_extensions: Whether to offer header extensions encrypted too (RFC 6904), and to prefer that.
+        sctp_init: Whether to tell the start of SCTP in the descriptions, which saves two round trips with a peer that
+            does so too (`a=sctp-init`, SNAP).
         max_send_delay: Seconds that video may wait to leave before it is dropped up to the next key frame.
         packet_log: Called with every packet in cleartext, see `secure_media.PacketLog`; None for none. For debugging:
             what a peer says in confidence goes there.
@@ -59,6 +61,7 @@ class Configuration:
     bitrates: tuple[int, int, int] = (50_000, 500_000, 12_000_000)
     packet_reports: tuple[Literal["transport-cc", "ccfb"], ...] = ("transport-cc",)
     encrypt_extensions: bool = False
+    sctp_init: bool = True
     max_send_delay: float = 0.4
     packet_log: PacketLog | None = None
     keylog: Callable[[str], None] | None = None

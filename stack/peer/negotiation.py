@@ -175,7 +175,10 @@ class Negotiation(Gathering):
         if applied.data is not None:
             size = applied.data.max_message_size
             self.transport.start_sctp(
-                applied.data.sctp_port or 5000, DEFAULT_REMOTE_MESSAGE_SIZE if size is None else size, now
+                applied.data.sctp_port or 5000,
+                DEFAULT_REMOTE_MESSAGE_SIZE if size is None else size,
+                now,
+                remote_init=applied.sctp_init,
             )
         if final:
             self.media.configure(self.session.transceivers, now)

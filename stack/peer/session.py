@@ -6,7 +6,7 @@ from typing import Final
 from .. import dtls, ice, sdp
 from ..core import ParseError, RandomBytes
 from ..ice.candidate import generate_parameters
-from . import simulcast
+from . import simulcast, snap
 from .codecs import HEADER_EXTENSIONS, negotiate
 from .errors import InvalidAccessError, InvalidModificationError, InvalidStateError, SdpSyntaxError
 from .extensions import form_of, usable
@@ -44,6 +44,7 @@ class Session(Writing):
         bundle_policy: W3C's RTCBundlePolicy.
         packet_reports: Kinds of reports on single packets that we are willing to use, best first.
         encrypt_extensions: Whether header extensions are to be encrypted where the peer can (RFC 6904).
+        sctp_init: Returns the INIT to tell in our descriptions; None if it is not to be told.
 
     Attributes:
         restart_wanted: Whether the next offer restarts ICE (W3C restartIce).
@@ -64,6 +65,7 @@ class Session(Writing):
         bundle_policy: str = "max-bundle",
         packet_reports: Sequence[str] = (TRANSPORT_CC,),
         encrypt_extensions: bool = False,
+        sctp_init: snap.LocalInit | None = None,
     ) -> None:
         super().__init__(
             random_bytes=random_bytes,
@@ -76,6 +78,7 @@ class Session(Writing):
             bundle_policy=bundle_policy,
             packet_reports=packet_reports,
             encrypt_extensions=encrypt_extensions,
+            sctp_init=sctp_init,
         )
         self._new_transceiver = new_transceiver
         self._checkpoint: Checkpoint | None = None
@@ -387,7 +390,9 @@ class Session(Writing):
         for section, rejected, mine, media in zip(self.sections, refused, local.media, remote.media, strict=True):
             transceiver = section.transceiver
             if section.kind == "application" and not rejected:
-                applied.data = media
+                applied.data, applied.sctp_init = media, snap.agreed(mine, media)
+                if final and self._sctp_init_agreed is None:
+                    self._sctp_init_agreed = applied.sctp_init is not None
             elif transceiver is not None and rejected:
                 transceiver.current_direction = "inactive"
                 transceiver.stopping = transceiver.stopping or final

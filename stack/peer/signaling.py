@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
-from .. import sdp
+from .. import sctp, sdp
 from .layers import Layer
 from .transceiver import Transceiver
 
@@ -84,12 +84,14 @@ class Applied:
         remote: The peer's section that carries the transport.
         role: Our DTLS role, `client` or `server`, once known.
         data: The peer's data section, if agreed.
+        sctp_init: The peer's INIT, if there need be no handshake of SCTP.
     """
 
     session: sdp.SessionDescription
     remote: sdp.MediaDescription | None
     role: str | None = None
     data: sdp.MediaDescription | None = None
+    sctp_init: sctp.Init | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from .secure_media import SecureMedia
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
 
+MAX_EARLY_SCTP: Final = 64
+"""Packets kept of a peer that was told our INIT, and whose answer is slower than they are."""
+
 DTLS_MIN_TIMEOUT: Final = 0.05  # the RTT that ICE measured, twice, within these bounds: quick, and sane on a satellite
 DTLS_MAX_TIMEOUT: Final = 3.0
 
@@ -115,6 +118,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self.ice = self.path.agent
         self.dtls: dtls.Connection | None = None
         self.sctp: sctp.Association | None = None
+        self._sctp_beginning: sctp.Beginning | None = None
+        self._remote_sctp_init: sctp.Init | None = None
         self.channels = datachannel.Endpoint()
         self._layers: list[IceTransport | dtls.Connection | sctp.Association | datachannel.Endpoint]
         self._layers = [self.path, self.channels]
@@ -128,6 +133,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._log = configuration.packet_log
         self.media = SecureMedia(self._log, encrypts_extensions=configuration.encrypt_extensions)
         self._early_dtls: deque[bytes] = deque()
+        self._early_sctp: deque[bytes] = deque()
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
         self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
@@ -157,24 +163,39 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._early_dtls.clear()
         self._start_dtls_if_possible(now)
 
-    def start_sctp(self, remote_port: int, max_message_size: int, now: float) -> None:
+    def local_sctp_init(self) -> sctp.Init:
+        """Return the INIT that the association will have, or has."""
+        if self._sctp_beginning is None:
+            self._sctp_beginning = sctp.Beginning.choose(self._random_bytes)
+        return self._sctp_beginning.init(self._configuration.sctp)
+
+    def start_sctp(
+        self, remote_port: int, max_message_size: int, now: float, *, remote_init: sctp.Init | None = None
+    ) -> None:
         """Create the association that starts once DTLS is connected.
 
         Args:
             remote_port: The peer's `a=sctp-port`.
             max_message_size: The peer's `a=max-message-size` in bytes, 0 for any.
             now: The time.
+            remote_init: The peer's INIT, if it was told ours too, so that they need not be sent.
         """
         now = self._clamp(now)
         self.channels.set_max_message_size(max_message_size)
         if self.sctp is None:
             self.sctp = sctp.Association(
-                random_bytes=self._random_bytes, config=self._configuration.sctp_for(remote_port)
+                random_bytes=self._random_bytes,
+                config=self._configuration.sctp_for(remote_port),
+                beginning=self._sctp_beginning,
             )
+            self._remote_sctp_init = remote_init
             self._layers.append(self.sctp)
             self.stirred = True
             if self.dtls_state == "connected":
-                self.sctp.associate(now)
+                self.sctp.associate(now, remote_init)
+                for packet in self._early_sctp:
+                    self.sctp.receive_datagram(packet, now)
+                self._early_sctp.clear()
 
     def send_message(self, channel: datachannel.Channel, data: bytes | str, now: float) -> None:
         """Queue a message of an open channel.
@@ -465,8 +486,11 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _pump_application_data(self, connection: dtls.Connection, now: float) -> None:
         association = self.sctp
         if association is None:
-            for _ in connection.take_application_data():
-                self._dropped["data-without-association"] += 1
+            for packet in connection.take_application_data():
+                if self._sctp_beginning is None:
+                    self._dropped["data-without-association"] += 1
+                else:  # the peer knows our INIT, and its answer is on its way
+                    self._keep(self._early_sctp, packet, MAX_EARLY_SCTP, "data-without-association")
             return
         for packet in connection.take_application_data():
             if self._log is not None:
@@ -545,7 +569,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self.media.receive(data, classify(data))
         self._set_dtls_state("connected")
         if self.sctp is not None:
-            self.sctp.associate(now)
+            self.sctp.associate(now, self._remote_sctp_init)
 
     def _secure_transport_closed(self, error: PeerError | None, now: float) -> None:
         if error is None and self.dtls_state != "connected":

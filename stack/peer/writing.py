@@ -10,7 +10,7 @@ from typing import Final
 from .. import dtls, ice, sdp
 from ..core import RandomBytes
 from ..ice.candidate import generate_parameters
-from . import simulcast
+from . import simulcast, snap
 from .codecs import HEADER_EXTENSIONS, NegotiatedCodec, describe, negotiate, offered, renumbered
 from .errors import InvalidStateError
 from .extensions import Form, describe_extensions, forms_of, usable
@@ -41,6 +41,7 @@ class Writing:
         bundle_policy: str,
         packet_reports: Sequence[str],
         encrypt_extensions: bool,
+        sctp_init: snap.LocalInit | None,
     ) -> None:
         self.signaling_state = "stable"
         self.transceivers: list[Transceiver] = []
@@ -63,6 +64,8 @@ class Writing:
         self._bundle_policy = bundle_policy
         self._packet_reports = tuple(packet_reports)
         self._encrypt_extensions = encrypt_extensions
+        self._sctp_init = sctp_init
+        self._sctp_init_agreed: bool | None = None  # once there are data channels
         self._random_bytes = random_bytes
         self._session_id = int.from_bytes(random_bytes(8), "big") >> 2  # RFC 8829 section 5.2.1: 62 random bits
         self._version = 0
@@ -235,7 +238,7 @@ class Writing:
         if section.is_refused:
             return _rejected(section.mid, section.kind, remote.protocol, remote.formats)
         if section.kind == "application":
-            media = self._data_media(section)
+            media = self._data_media(section, remote)
             media.protocol, media.formats = remote.protocol, list(remote.formats)
         else:
             transceiver = section.transceiver
@@ -272,11 +275,16 @@ class Writing:
         setup = self.remote.setup_of(remote) if self.remote else "actpass"
         return "passive" if setup == "active" else "active"
 
-    def _data_media(self, section: Section) -> sdp.MediaDescription:
+    def _data_media(self, section: Section, offered: sdp.MediaDescription | None = None) -> sdp.MediaDescription:
+        """Describe data channels, as an answer to what was offered if something was."""
         media = self._base(section, "UDP/DTLS/SCTP")
         media.formats = ["webrtc-datachannel"]
         media.sctp_port = SCTP_PORT
         media.max_message_size = self._max_message_size
+        # An association that was set up without is not told of it later, one that was set up with it always is.
+        wanted = self._sctp_init_agreed is not False and (offered is None or snap.read(offered) is not None)
+        if self._sctp_init is not None and wanted:
+            media.sctp_init = snap.write(self._sctp_init())
         return media
 
     def _media(

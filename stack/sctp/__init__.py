@@ -15,12 +15,15 @@ from .events import (
     StreamsAdded,
     StreamsReset,
 )
+from .handshake import Beginning
 from .streams import MAX_QUEUED_MESSAGES, MAX_SEND_BUFFER
+from .wire import Init, parse_init_chunk, serialize_init_chunk
 
 __all__ = [
     "MAX_QUEUED_MESSAGES",
     "MAX_SEND_BUFFER",
     "Association",
+    "Beginning",
     "Closed",
     "Config",
     "CongestionControl",
@@ -28,6 +31,7 @@ __all__ = [
     "DelayAwareCubic",
     "Established",
     "Event",
+    "Init",
     "MessageReceived",
     "OutgoingStreamsReset",
     "Reno",
@@ -36,4 +40,6 @@ __all__ = [
     "Stats",
     "StreamsAdded",
     "StreamsReset",
+    "parse_init_chunk",
+    "serialize_init_chunk",
 ]

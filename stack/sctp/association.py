@@ -21,7 +21,7 @@ from .context import (
     State,
 )
 from .events import Closed, Established, Event, MessageReceived, Restarted
-from .handshake import Handshake, Peer, PeerRestarted
+from .handshake import Beginning, Handshake, Peer, PeerRestarted
 from .heartbeat import Heartbeat
 from .inbound import ITEM_OVERHEAD, Inbound
 from .interface import SENDING, Interface
@@ -48,15 +48,22 @@ class Association(Interface):
     Args:
         random_bytes: Randomness for tags, TSNs, the cookie key and heartbeats.
         config: Settings.
+        beginning: Verification tag and initial TSN, if the peer was told of them before.
 
     Source: RFC 9260, RFC 3758, RFC 6525, RFC 7496, RFC 9653.
     """
 
-    def __init__(self, *, random_bytes: RandomBytes, config: Config = Config()) -> None:  # noqa: B008  it is frozen
+    def __init__(
+        self,
+        *,
+        random_bytes: RandomBytes,
+        config: Config = Config(),  # noqa: B008  it is frozen
+        beginning: Beginning | None = None,
+    ) -> None:
         super().__init__()
         self._config = config
         self._context = Context(config, random_bytes, self._timers, self.dropped, self._events)
-        self._handshake = Handshake(self._context, self._on_agreed, self._on_established)
+        self._handshake = Handshake(self._context, self._on_agreed, self._on_established, beginning)
         self._outbound = Outbound(self._context, self._handshake.local_tsn)
         self._inbound: Inbound | None = None
         self._data_kind = wire.DATA  # and what takes it
@@ -107,19 +114,26 @@ class Association(Interface):
 
     # Beginning and end
 
-    def associate(self, now: float) -> None:
+    def associate(self, now: float, remote: wire.Init | None = None) -> None:
         """Begin to set the association up. Harmless when the peer was faster.
+
+        Args:
+            now: Current time, seconds.
+            remote: The INIT of the peer, if each side was told the other's in the descriptions: then it is up at once.
 
         Raises:
             LocalError: If it was closed.
 
-        Source: RFC 9260 section 5.1.
+        Source: RFC 9260 section 5.1, draft-hancke-tsvwg-snap-00 section 5.
         """
         self._clamp(now)
         if self._terminated:
             raise LocalError("closed")
         if self._context.state is State.CLOSED:
-            self._handshake.start()
+            if remote is None:
+                self._handshake.start()
+            else:
+                self._handshake.skip(remote)
 
     def close(self, now: float) -> None:
         """Shut down in an orderly way: what is queued is sent first, within `Config.close_deadline`. Idempotent.

@@ -5,10 +5,10 @@ import hmac
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
-from ..core import ParseError
-from .context import T1, Context, State
+from ..core import ParseError, RandomBytes
+from .context import T1, Config, Context, State
 from .wire import (
     CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
     CAUSE_STALE_COOKIE,
@@ -151,6 +151,37 @@ def parse_cookie(data: bytes, key: bytes) -> Cookie:
     return Cookie(created, local_tag, local_tsn, local_tie, peer_tie, peer)
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What one end of an association begins with, so that it can be told before there is one.
+
+    Attributes:
+        tag: Verification tag that it wants to receive.
+        initial_tsn: Its first TSN.
+    """
+
+    tag: int
+    initial_tsn: int
+
+    @classmethod
+    def choose(cls, random_bytes: RandomBytes) -> Self:
+        """Return one at random (RFC 9260 section 5.3.1)."""
+        return cls(int.from_bytes(random_bytes(4), "big") or 1, int.from_bytes(random_bytes(4), "big"))
+
+    def init(self, config: Config) -> Init:
+        """Return the INIT of an association with these settings."""
+        return Init(
+            self.tag,
+            config.a_rwnd,
+            config.outbound_streams,
+            config.inbound_streams,
+            self.initial_tsn,
+            forward_tsn=True,
+            extensions=_EXTENSIONS + _INTERLEAVING if config.interleaving else _EXTENSIONS,
+            zero_checksum=EDMID_DTLS if config.zero_checksum else EDMID_NONE,
+        )
+
+
 class PeerRestarted(Exception):  # noqa: N818  an instruction to the association
     """A valid cookie says that the peer has lost its state (RFC 9260 section 5.2.4, action A).
 
@@ -170,6 +201,7 @@ class Handshake:
         context: Shared with the other parts.
         agreed: Called with the peer's parameters when an INIT ACK has told them.
         established: Called with them when the association comes up.
+        beginning: Tag and TSN to use, if they were chosen before.
 
     Attributes:
         local_tag: Verification tag that we want to receive.
@@ -187,40 +219,43 @@ class Handshake:
         "_pending",
         "_pending_due",
         "_rto",
+        "_told",
         "local_tag",
         "local_tsn",
         "peer_tag",
     )
 
-    def __init__(self, context: Context, agreed: Callable[[Peer], None], established: Callable[[Peer], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        agreed: Callable[[Peer], None],
+        established: Callable[[Peer], None],
+        beginning: Beginning | None = None,
+    ) -> None:
         self._context = context
         self._agreed = agreed
         self._established = established
         self._key = context.random_bytes(32)
-        self.local_tag = self._new_tag()
-        self.local_tsn = int.from_bytes(context.random_bytes(4), "big")
+        begin = beginning or Beginning.choose(context.random_bytes)
+        self.local_tag, self.local_tsn = begin.tag, begin.initial_tsn
         self.peer_tag = 0
         self._peer: Peer | None = None
         self._pending = b""  # INIT or COOKIE ECHO, as it is sent again
         self._pending_due = False
         self._attempts = 0
         self._rto = context.config.rto_initial
-
-    def _new_tag(self) -> int:
-        return int.from_bytes(self._context.random_bytes(4), "big") or 1
+        self._told = False  # whether the peer's INIT came by other means
 
     def _local_init(self, tag: int, tsn: int) -> Init:
-        config = self._context.config
-        return Init(
-            tag,
-            config.a_rwnd,
-            config.outbound_streams,
-            config.inbound_streams,
-            tsn,
-            forward_tsn=True,
-            extensions=_EXTENSIONS + _INTERLEAVING if config.interleaving else _EXTENSIONS,
-            zero_checksum=EDMID_DTLS if config.zero_checksum else EDMID_NONE,
-        )
+        return Beginning(tag, tsn).init(self._context.config)
+
+    def skip(self, remote: Init) -> None:
+        """Take the association for set up: each side was told the other's INIT by other means.
+
+        Source: draft-hancke-tsvwg-snap-00 section 5.
+        """
+        self._told = True
+        self._establish(self._peer_of(remote))
 
     def start(self) -> None:
         """Send INIT.
@@ -285,9 +320,12 @@ class Handshake:
             context.queue(serialize_chunk(SHUTDOWN_ACK, 0))
             return
         local_tag, local_tsn, local_tie, peer_tie = self.local_tag, self.local_tsn, 0, 0
-        if context.state not in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED}:
+        # A peer that sends the INIT that we were told was not told ours. It has lost nothing: this counts as the first.
+        repeats = self._told and init.initiate_tag == self.peer_tag
+        if context.state not in {State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED} and not repeats:
             local_tie, peer_tie = local_tag, self.peer_tag
-            local_tag, local_tsn = self._new_tag(), int.from_bytes(context.random_bytes(4), "big")
+            begin = Beginning.choose(context.random_bytes)
+            local_tag, local_tsn = begin.tag, begin.initial_tsn
         cookie = Cookie(now, local_tag, local_tsn, local_tie, peer_tie, self._peer_of(init))
         answer = self._local_init(local_tag, local_tsn)
         if not init.zero_checksum:

@@ -296,6 +296,29 @@ def serialize_init(init: Init) -> bytes:
     ) + join_parameters(parts)
 
 
+def serialize_init_chunk(init: Init) -> bytes:
+    """Return a whole INIT chunk, as it is told in descriptions: without padding behind it.
+
+    Source: draft-hancke-tsvwg-snap-00 section 3.
+    """
+    chunk = serialize_chunk(INIT, 0, serialize_init(init))
+    return chunk[: CHUNK.unpack_from(chunk)[2]]
+
+
+def parse_init_chunk(data: bytes) -> Init:
+    """Parse a whole INIT chunk, padded or not.
+
+    Raises:
+        ParseError: `bad-init-chunk`, and those of `parse_init`.
+    """
+    if len(data) < CHUNK.size:
+        raise ParseError("bad-init-chunk", "truncated")
+    kind, _, length = CHUNK.unpack_from(data)
+    if kind != INIT or not length <= len(data) <= length + 3 & ~3:
+        raise ParseError("bad-init-chunk", f"type {kind}, length {length} in {len(data)} bytes")
+    return parse_init(data, CHUNK.size, length)
+
+
 def parse_forward_tsn(data: bytes, offset: int, end: int) -> tuple[int, list[tuple[int, int]]]:
     """Parse the value of a FORWARD-TSN chunk: the new cumulative TSN and `(stream, ssn)` pairs.
 

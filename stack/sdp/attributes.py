@@ -395,6 +395,10 @@ def _parse_max_message_size(level: MediaLevel, value: str) -> None:
     level.set_once("max_message_size", "max-message-size", int(value))
 
 
+def _parse_sctp_init(level: MediaLevel, value: str) -> None:
+    level.set_once("sctp_init", "sctp-init", value)  # whoever has no use for it need not know what is in it
+
+
 def _parse_msid(level: MediaLevel, value: str) -> None:
     # Deviates: RFC 8830 section 2 allows token-char and 64 of them; GStreamer's ids hold "@", others are longer.
     ids = value.strip(" ").split(" ")
@@ -541,6 +545,7 @@ MEDIA_VALUES: Final = _table(
         "rtcp": _parse_rtcp,
         "rtcp-fb": MediaLevel.parse_feedback,
         "rtpmap": MediaLevel.parse_rtpmap,
+        "sctp-init": _parse_sctp_init,
         "sctp-port": _parse_sctp_port,
         "simulcast": _parse_simulcast,
         "ssrc": _parse_ssrc,

@@ -14,7 +14,7 @@ Change: TypeAlias = Literal["added", "removed", "changed"]
 
 _SECRET: Final = "a=ice-pwd:"  # noqa: S105  the beginning of a line, no password
 _KEYED: Final = ("a=ice-ufrag", _SECRET[:-1], "a=setup", "a=tls-id", "a=mid", "a=sctp-port", "a=max-message-size",
-                 "a=ptime", "a=maxptime", "a=rtcp", "a=ice-pacing", "a=msid-semantic", "a=simulcast",
+                 "a=sctp-init", "a=ptime", "a=maxptime", "a=rtcp", "a=ice-pacing", "a=msid-semantic", "a=simulcast",
                  "a=ice-options", "a=framerate", "c=", "o=", "s=", "t=", "i=", "u=")  # fmt: skip
 _DIRECTIONS: Final = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 _CODEC_LINES: Final = ("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")

@@ -54,6 +54,7 @@ class MediaDescription:
         tls_id: RFC 8842 section 4.
         sctp_port: RFC 8841 section 5.
         max_message_size: Bytes, 0 for no limit (RFC 8841 section 6); None if absent, which means 64 KiB.
+        sctp_init: draft-hancke-tsvwg-snap-00, an INIT chunk in base64.
         extmap_allow_mixed: RFC 8285 section 6.
         extmaps: RFC 8285 section 5.
         codecs: The formats of an RTP section in the order of the `m=` line, without those that nothing describes.
@@ -93,6 +94,7 @@ class MediaDescription:
     tls_id: str | None = None
     sctp_port: int | None = None
     max_message_size: int | None = None
+    sctp_init: str | None = None
     extmap_allow_mixed: bool = False
     extmaps: list[ExtMap] = field(default_factory=list)
     codecs: list[Codec] = field(default_factory=list)

@@ -106,6 +106,8 @@ def _add_media(lines: list[str], media: "MediaDescription") -> None:
         lines.append(f"a=sctp-port:{media.sctp_port}")
     if media.max_message_size is not None:
         lines.append(f"a=max-message-size:{media.max_message_size}")
+    if media.sctp_init is not None:
+        lines.append(f"a=sctp-init:{media.sctp_init}")
     _add_attributes(lines, media.attributes)
 
 

@@ -82,8 +82,8 @@ def test_all_of_a_section():
     )
     assert section.ssrc_groups == [SsrcGroup("FID", [1, 2])]
     assert section.ssrcs == [SsrcDescription(1, {"cname": "a:b", "flag": None}), SsrcDescription(2, {"cname": "c"})]
-    assert (section.sctp_port, section.max_message_size) == (5000, 0)
-    assert section.attributes == [("sctp-init", "AQ=="), ("unknown", None), ("empty", "")]
+    assert (section.sctp_port, section.max_message_size, section.sctp_init) == (5000, 0, "AQ==")
+    assert section.attributes == [("unknown", None), ("empty", "")]
     assert round_trip(session(VIDEO, *ALL_LINES)).split("\r\n")[5:-1] == ALL_LINES
 
 
