@@ -23,7 +23,12 @@ async def page(request):
 async def test_a_channel_without_a_handshake(page, page_offers):
     async with call(page) as made:
         kinds = set()
-        made.pc._machine.transport._log = lambda sent, what, packet: kinds.add(packet[wire.HEADER_SIZE]) if what == "sctp" else None
+
+        def log(_sent, what, packet):
+            if what == "sctp":
+                kinds.add(packet[wire.HEADER_SIZE])
+
+        made.pc._machine.transport._log = log
         await made.connect(page_offers=page_offers)
         await made.echoes("hello", "x" * 100_000)
         assert ("a=sctp-init:" in made.pc.remoteDescription.sdp) == page.snap
