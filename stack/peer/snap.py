@@ -35,5 +35,8 @@ def read(media: sdp.MediaDescription) -> sctp.Init | None:
 
 
 def agreed(ours: sdp.MediaDescription, theirs: sdp.MediaDescription) -> sctp.Init | None:
-    """Return the peer's INIT if both descriptions have one, so that the association needs no handshake."""
-    return read(theirs) if ours.sctp_init is not None else None
+    """Return the peer's INIT if both descriptions have one, so that the association needs no handshake.
+
+    A peer that gives ours back has copied what it does not understand.
+    """
+    return read(theirs) if ours.sctp_init not in {None, theirs.sctp_init} else None

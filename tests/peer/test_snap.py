@@ -75,6 +75,20 @@ def test_what_nobody_understands_is_left_aside(value):
     assert call.link.run(lambda: opened(call, 0) and opened(call, 1), seconds=5)
 
 
+def test_a_peer_that_copies_our_lines_has_not_understood_them():
+    call, ours = Call(), []
+
+    def copy(kind, text):
+        ours.append(LINE.search(text)[0])
+        return text if kind == "offer" else LINE.sub(ours[0], text)
+
+    call.a.create_data_channel("x", now=call.now)
+    call.negotiate(tamper=copy)
+    assert call.link.run(lambda: opened(call, 0) and opened(call, 1), seconds=5)
+    call.a.set_local_description(None, call.now)
+    assert not LINE.search(call.a.local_description.sdp)
+
+
 def test_it_stays_the_same_in_later_descriptions():
     call = Call()
     talk(call)
