@@ -37,6 +37,6 @@ def read(media: sdp.MediaDescription) -> sctp.Init | None:
 def agreed(ours: sdp.MediaDescription, theirs: sdp.MediaDescription) -> sctp.Init | None:
     """Return the peer's INIT if both descriptions have one, so that the association needs no handshake.
 
-    A peer that gives ours back has copied what it does not understand.
+    A peer that gives ours back has copied what it does not understand, as libdatachannel does with all attributes.
     """
     return read(theirs) if ours.sctp_init not in {None, theirs.sctp_init} else None
