@@ -74,7 +74,7 @@ class PeerConnection(Negotiation):
             bundle_policy=self.configuration.bundle_policy,
             packet_reports=self.configuration.packet_reports,
             encrypt_extensions=self.configuration.encrypt_extensions,
-            sctp_init=self.transport.local_sctp_init if self.configuration.sctp_init else None,
+            sctp_init=self.transport.sctp_start.local_init if self.configuration.sctp_init else None,
         )
         parameters = self.transport.ice.local_parameters
         self.session.ufrag, self.session.pwd = parameters.ufrag, parameters.pwd

@@ -13,6 +13,7 @@ from .. import datachannel, dtls, ice, sctp, srtp
 from ..core import Address, Datagram, LocalError, Machine, PeerError, RandomBytes
 from ..datachannel.wire import DCEP
 from ..demux import DTLS, RTCP, RTP, STUN, UNKNOWN, classify
+from . import snap
 from .configuration import Configuration
 from .errors import OperationError
 from .ice_transport import IceTransport
@@ -21,9 +22,6 @@ from .secure_media import SecureMedia
 
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
-
-MAX_EARLY_SCTP: Final = 64
-"""Packets kept of a peer that was told our INIT, and whose answer is slower than they are."""
 
 DTLS_MIN_TIMEOUT: Final = 0.05  # the RTT that ICE measured, twice, within these bounds: quick, and sane on a satellite
 DTLS_MAX_TIMEOUT: Final = 3.0
@@ -118,8 +116,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self.ice = self.path.agent
         self.dtls: dtls.Connection | None = None
         self.sctp: sctp.Association | None = None
-        self._sctp_beginning: sctp.Beginning | None = None
-        self._remote_sctp_init: sctp.Init | None = None
+        self.sctp_start = snap.Start(random_bytes, configuration.sctp)
         self.channels = datachannel.Endpoint()
         self._layers: list[IceTransport | dtls.Connection | sctp.Association | datachannel.Endpoint]
         self._layers = [self.path, self.channels]
@@ -132,8 +129,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._dtls_started = False
         self._log = configuration.packet_log
         self.media = SecureMedia(self._log, encrypts_extensions=configuration.encrypt_extensions)
-        self._early_dtls: deque[bytes] = deque()
-        self._early_sctp: deque[bytes] = deque()
+        self._early_dtls: deque[bytes] = deque(maxlen=MAX_EARLY_DTLS)
         self._dtls_out: list[bytes] = []
         self._final: list[Datagram] = []
         self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
@@ -163,12 +159,6 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._early_dtls.clear()
         self._start_dtls_if_possible(now)
 
-    def local_sctp_init(self) -> sctp.Init:
-        """Return the INIT that the association will have, or has."""
-        if self._sctp_beginning is None:
-            self._sctp_beginning = sctp.Beginning.choose(self._random_bytes)
-        return self._sctp_beginning.init(self._configuration.sctp)
-
     def start_sctp(
         self, remote_port: int, max_message_size: int, now: float, *, remote_init: sctp.Init | None = None
     ) -> None:
@@ -186,16 +176,15 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.sctp = sctp.Association(
                 random_bytes=self._random_bytes,
                 config=self._configuration.sctp_for(remote_port),
-                beginning=self._sctp_beginning,
+                beginning=self.sctp_start.beginning,
             )
-            self._remote_sctp_init = remote_init
+            self.sctp_start.remote_init = remote_init
             self._layers.append(self.sctp)
             self.stirred = True
             if self.dtls_state == "connected":
                 self.sctp.associate(now, remote_init)
-                for packet in self._early_sctp:
+                for packet in self.sctp_start.take_early():
                     self.sctp.receive_datagram(packet, now)
-                self._early_sctp.clear()
 
     def send_message(self, channel: datachannel.Channel, data: bytes | str, now: float) -> None:
         """Queue a message of an open channel.
@@ -321,7 +310,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
         elif kind == DTLS:
             self.ice.data_received(now, datagram.local, datagram.remote)
             if self.dtls is None:
-                self._keep(self._early_dtls, data, MAX_EARLY_DTLS, "too-much-early-dtls")
+                if len(self._early_dtls) == MAX_EARLY_DTLS:
+                    self._dropped["too-much-early-dtls"] += 1
+                self._early_dtls.append(data)  # the oldest makes room for it
             else:
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
@@ -329,13 +320,6 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.media.receive(data, kind)
         else:
             self._dropped["unknown-protocol"] += 1
-
-    def _keep(self, queue: deque[bytes], data: bytes, limit: int, reason: str) -> None:
-        """Queue what is live: the oldest makes room for it."""
-        if len(queue) >= limit:
-            queue.popleft()
-            self._dropped[reason] += 1
-        queue.append(data)
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -487,10 +471,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
         association = self.sctp
         if association is None:
             for packet in connection.take_application_data():
-                if self._sctp_beginning is None:
+                if not self.sctp_start.keep(packet):
                     self._dropped["data-without-association"] += 1
-                else:  # the peer knows our INIT, and its answer is on its way
-                    self._keep(self._early_sctp, packet, MAX_EARLY_SCTP, "data-without-association")
             return
         for packet in connection.take_application_data():
             if self._log is not None:
@@ -569,7 +551,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self.media.receive(data, classify(data))
         self._set_dtls_state("connected")
         if self.sctp is not None:
-            self.sctp.associate(now, self._remote_sctp_init)
+            self.sctp.associate(now, self.sctp_start.remote_init)
 
     def _secure_transport_closed(self, error: PeerError | None, now: float) -> None:
         if error is None and self.dtls_state != "connected":

@@ -124,7 +124,7 @@ class Association(Interface):
         Raises:
             LocalError: If it was closed.
 
-        Source: RFC 9260 section 5.1, draft-hancke-tsvwg-snap-00 section 5.
+        Source: RFC 9260 section 5.1, draft-hancke-tsvwg-snap-00 section 6.
         """
         self._clamp(now)
         if self._terminated:

@@ -252,7 +252,7 @@ class Handshake:
     def skip(self, remote: Init) -> None:
         """Take the association for set up: each side was told the other's INIT by other means.
 
-        Source: draft-hancke-tsvwg-snap-00 section 5.
+        Source: draft-hancke-tsvwg-snap-00 section 6.
         """
         self._told = True
         self._establish(self._peer_of(remote))

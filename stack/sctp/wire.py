@@ -299,7 +299,7 @@ def serialize_init(init: Init) -> bytes:
 def serialize_init_chunk(init: Init) -> bytes:
     """Return a whole INIT chunk, as it is told in descriptions: without padding behind it.
 
-    Source: draft-hancke-tsvwg-snap-00 section 3.
+    Source: draft-hancke-tsvwg-snap-00 section 4.
     """
     chunk = serialize_chunk(INIT, 0, serialize_init(init))
     return chunk[: CHUNK.unpack_from(chunk)[2]]

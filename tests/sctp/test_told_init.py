@@ -21,7 +21,7 @@ from stack.sctp import (
 )
 from stack.testing import Conditions, Link, seeded_random_bytes
 
-# The two of section 4 of the draft, and what it says is in them.
+# The two of section 7 of the draft, and what it says is in them.
 OFFER, ANSWER = "AQAAHols3R0AUAAA/////+B5ZR3AAAAEgAgABoLA", "AQAAHl+zdHQAUAAA/////6Gq3HTAAAAEgAgABoLA"
 
 
