@@ -173,6 +173,8 @@ class RTCDataChannel(EventTarget):
         if not 0 <= value <= 0xFFFFFFFF:
             raise ValueError(f"bufferedAmountLowThreshold must be 0..4294967295, not {value}")
         self._threshold = value
+        if self._low_heard:
+            self._watch()
 
     @property
     def error(self) -> RTCError | None:
@@ -204,13 +206,13 @@ class RTCDataChannel(EventTarget):
             InvalidStateError: The channel is not open.
             OperationError: The send buffer is full, or the message is larger than the peer takes.
         """
-        if not isinstance(data, bytes | str):
+        if type(data) is not bytes and not isinstance(data, (bytes, str)):
             if not isinstance(data, bytearray | memoryview):
                 raise TypeError(f"a message is bytes or str, not {type(data).__name__}")
             data = bytes(data)
-        self._connection.send_message(self, self._channel, data)
-        if self._drains and not self._above:  # else `send_message` has seen to it
-            self._above = self.bufferedAmount > self._threshold
+        self._connection.send_message(self._channel, data)
+        if self._low_heard:
+            self._watch()
 
     async def send_wait(self, data: bytes | bytearray | memoryview | str) -> None:
         """Send a message, after waiting until there is room: `SEND_HIGH_WATER` bytes at most are buffered before it.
@@ -249,8 +251,6 @@ class RTCDataChannel(EventTarget):
         if self.readyState not in {"open", "closing"}:
             raise self._closed_while_waiting()
         future = asyncio.get_running_loop().create_future()
-        if not self._above:
-            self._above = self.bufferedAmount > self._threshold
         self._drains[future] = mark
         self._connection._draining.add(self)  # noqa: SLF001  the same
         try:
@@ -355,14 +355,10 @@ class RTCDataChannel(EventTarget):
         """Whether the connection must call `check_threshold` after each drain."""
         return self._above or bool(self._drains)
 
-    @above_threshold.setter
-    def above_threshold(self, value: bool) -> None:
-        self._above = value
-
     def deliver(self, data: bytes | str) -> None:
         """Hand a message to the application, or keep it until there is a listener."""
         if self._listening and not self._readers and not self._unheard:
-            self.dispatch("message", data)
+            EventTarget.dispatch(self, "message", data)
             return
         self._unheard.append(data)
         self._unheard_bytes += len(data)
@@ -409,9 +405,16 @@ class RTCDataChannel(EventTarget):
             if not future.done():
                 future.set_result(None)
 
+    def _watch(self) -> None:
+        """See to it that `bufferedamountlow` fires, if there is a fall to come: needless while nobody listens."""
+        if not self._above and self.bufferedAmount > self._threshold:
+            self._above = True
+            self._connection._draining.add(self)  # noqa: SLF001  the same
+
     def _on_new_listener(self, event: str, _listener: Any) -> None:
         if event == "bufferedamountlow":
             self._low_heard = True
+            self._watch()
         elif event == "message" and not self._listening:
             self._listening = True
             self._catch_up()

@@ -117,8 +117,8 @@ class Driver:
 
     def _report_events(self) -> bool:
         """Report all events; return whether there were any."""
-        busy = False
-        while (event := self._machine.next_event()) is not None:
+        machine, busy = self._machine, False
+        while machine.has_events() and (event := machine.next_event()) is not None:
             busy = True
             self._report(event)
         return busy

@@ -341,14 +341,11 @@ class RTCPeerConnection(Transceivers):
 
     # -- called by channels and senders ------------------------------------------------------------------------
 
-    def send_message(self, wrapper: RTCDataChannel, channel: datachannel.Channel, data: bytes | str) -> None:
+    def send_message(self, channel: datachannel.Channel, data: bytes | str) -> None:
         """Queue a message of a channel."""
         if self._driver.closed:
             raise InvalidStateError("the peer connection is closed")
         self._machine.send(channel, data, self._driver.now())
-        if not wrapper.above_threshold and self._machine.buffered_amount(channel) > wrapper.bufferedAmountLowThreshold:
-            wrapper.above_threshold = True
-            self._draining.add(wrapper)
         self._driver.schedule_flush()
 
     def buffered_amount(self, channel: datachannel.Channel) -> int:

@@ -200,6 +200,11 @@ class UdpSocket:
             self._queue([(d.remote, d.data) for d in datagrams])
             return
         start, end = 0, len(datagrams)
+        if end == 1:  # most messages by themselves
+            remote, data = datagrams[0].remote, datagrams[0].data
+            if not self._send_run(remote, [data], len(data)):
+                self._queue([(remote, data)])
+            return
         while start < end:
             first = datagrams[start]
             remote, size = first.remote, len(first.data)

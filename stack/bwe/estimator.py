@@ -1,6 +1,5 @@
 """The sender's estimate of what the path carries: draft-ietf-rmcat-gcc, with what libwebrtc made of it since."""
 
-from collections import deque
 from collections.abc import Sequence
 from math import isfinite
 from typing import Never
@@ -301,7 +300,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
                             self._outages.arrived(last_received, last_arrival)
                         excused += self._excuse(run, at, received)
                         run = 0
-                    if received - at < one_way:  # noqa: PLR1730  a call less for each packet
+                    if received - at < one_way:
                         one_way = received - at
                     detect(at, received)
                     acknowledge(received, sent.size)
@@ -499,7 +498,9 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
 
     def _probe_start(self) -> None:
         self._probing.forget()
-        self._events = deque(event for event in self._events if not isinstance(event, ProbeRequested))
+        kept = [event for event in self._events if not isinstance(event, ProbeRequested)]
+        self._events.clear()
+        self._events.extend(kept)
         for factor in FIRST_FACTORS:
             self._probe(factor * self._rate.bitrate, max(self._now, 0.0), initial=True)
 

@@ -48,11 +48,12 @@ class Timers:
         if name not in self._deadlines:
             self.set(name, deadline)
 
-    def cancel(self, name: Hashable) -> None:
-        """Disarm `name`; no error if it is not armed."""
-        deadline = self._deadlines.pop(name, None)
-        if deadline is not None and deadline == self._next:
-            self._stale = True
+    def cancel(self, *names: Hashable) -> None:
+        """Disarm `names`; no error if one is not armed."""
+        for name in names:
+            deadline = self._deadlines.pop(name, None)
+            if deadline is not None and deadline == self._next:
+                self._stale = True
 
     def clear(self) -> None:
         """Disarm everything."""
@@ -84,11 +85,17 @@ class Timers:
 
 
 class Machine(ABC, Generic[In, Out, Event]):
-    """Base of all machines."""
+    """Base of all machines.
+
+    Attributes:
+        has_events: Called, it returns how many events wait; the queue's own method, since a composition asks its parts
+            several times per packet.
+    """
 
     def __init__(self) -> None:
         self._dropped: Counter[str] = Counter()
         self._events: deque[Event] = deque()
+        self.has_events: Callable[[], int] = self._events.__len__
         self._timers = Timers()
         self._now = float("-inf")
 
@@ -99,7 +106,7 @@ class Machine(ABC, Generic[In, Out, Event]):
 
     def _clamp(self, now: float) -> float:
         """Return `now`, never earlier than an earlier call said (law 10). Every public method with `now` calls it."""
-        if now > self._now:  # noqa: PLR1730  this runs some twenty times per packet, and `max` is a call more
+        if now > self._now:
             self._now = now
         return self._now
 

@@ -114,6 +114,7 @@ class Connection(Machine[bytes, bytes, Event]):
         self._received_bytes = 0
         self._max_received = config.max_pending_application_data
         self._max_received_bytes = config.max_pending_application_bytes
+        self._max_queued = config.max_queued_application_data
         self._queued: list[bytes] = []
         self._refuse_renegotiation = False
         self._last_alert: bytes | None = None
@@ -223,14 +224,27 @@ class Connection(Machine[bytes, bytes, Event]):
             LocalError: If the handshake is not complete, the data is too long, or the queue is full because nobody
                 drains it.
         """
+        self.send_batch((data,), now)
+
+    def send_batch(self, batch: Sequence[bytes], now: float) -> None:
+        """Queue datagrams of application data, all or none.
+
+        Args:
+            batch: What `send` takes, in order.
+            now: Seconds.
+
+        Raises:
+            LocalError: What `send` raises.
+        """
         self._clamp(now)
         if self._state is not _CONNECTED:
             raise LocalError(f"cannot send while {self._state}")
-        if len(data) > MAX_PLAINTEXT:
-            raise LocalError(f"at most {MAX_PLAINTEXT} bytes fit in a record, not {len(data)}")
-        if len(self._queued) >= self._config.max_queued_application_data:
+        for data in batch:
+            if len(data) > MAX_PLAINTEXT:
+                raise LocalError(f"at most {MAX_PLAINTEXT} bytes fit in a record, not {len(data)}")
+        if len(self._queued) + len(batch) > self._max_queued:
             raise LocalError("too much application data is waiting to be drained")
-        self._queued.append(data)
+        self._queued += batch
 
     def take_application_data(self) -> list[bytes]:
         """Return the application data received since the last call, one item per record, oldest first."""
@@ -288,7 +302,7 @@ class Connection(Machine[bytes, bytes, Event]):
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return the datagrams that must leave: handshake flights, application data, alerts, in this order."""
         self._clamp(now)
-        datagrams = self._flights.datagrams(self._writers)
+        datagrams = self._flights.datagrams(self._writers) if self._flights.due else []
         if self._queued:
             queued, self._queued = self._queued, []
             writer = self._writers[1]
@@ -311,7 +325,10 @@ class Connection(Machine[bytes, bytes, Event]):
         if self._handshake_complete and size >= HEADER_SIZE and not self._over:
             kind, version, number, length = _unpack_header(datagram, 0)
             if kind == _APPLICATION_DATA and version == DTLS_1_2 and length + HEADER_SIZE == size:
-                self._on_protected(datagram, kind, number, now)
+                try:
+                    self._keep(self._unprotect(datagram, kind, number))
+                except DropPacket as drop:
+                    self.dropped[drop.reason] += 1
                 return
         if self._over:
             self.dropped["closed"] += 1

@@ -104,10 +104,12 @@ class FlightSender:
         mtu: Most bytes of one datagram.
         initial_timeout: First timeout of each flight, seconds.
         max_timeout: Longest timeout, seconds.
+
+    Attributes:
+        due: Whether the flight waits to be drained.
     """
 
     __slots__ = (
-        "_due",
         "_flight",
         "_last_sent",
         "_max_timeout",
@@ -115,6 +117,7 @@ class FlightSender:
         "_retransmissions",
         "_timeout",
         "_timers",
+        "due",
         "initial_timeout",
     )
 
@@ -124,7 +127,7 @@ class FlightSender:
         self.initial_timeout = initial_timeout
         self._max_timeout = max_timeout
         self._flight: Flight | None = None
-        self._due = False
+        self.due = False
         self._timeout = initial_timeout
         self._retransmissions = 0
         self._last_sent = float("-inf")
@@ -139,7 +142,7 @@ class FlightSender:
         self._send(now)
 
     def _send(self, now: float) -> None:
-        self._due = True
+        self.due = True
         self._last_sent = now
         if self._flight is not None and self._flight.timed:
             self._timers.set(RETRANSMIT, now + self._timeout)
@@ -164,13 +167,13 @@ class FlightSender:
     def clear(self) -> None:
         """Forget the flight."""
         self._flight = None
-        self._due = False
+        self.due = False
 
     def datagrams(self, writers: Sequence[RecordWriter]) -> list[bytes]:
         """Return the datagrams of the flight if it is due."""
-        if not self._due or self._flight is None:
+        if not self.due or self._flight is None:
             return []
-        self._due = False
+        self.due = False
         mtu = self._mtu
         if self._retransmissions > RETRANSMISSIONS_BEFORE_FALLBACK:
             mtu = min(mtu, FALLBACK_MTU)

@@ -120,6 +120,13 @@ class Agent(LocalSide):
         """
         return (local, remote) in self._paths or (local, remote) in self._early
 
+    def takes(self, now: float, local: Address, remote: Address) -> bool:
+        """Tell what `accepts` does, for data that came now, and if so, take note of it as `data_received` does."""
+        if (local, remote) not in self._paths and (local, remote) not in self._early:
+            return False
+        self.data_received(now, local, remote)
+        return True
+
     def statistics(self) -> "statistics.Statistics":
         """Return what is known about candidates, pairs and their history, as plain values."""
         return statistics.collect(self)
@@ -383,7 +390,8 @@ class Agent(LocalSide):
                 another path. The selected pair's if None.
             remote: Where it came from.
         """
-        self._now = max(self._now, now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         selected = self._selected
         if selected is None:
             return
@@ -399,7 +407,8 @@ class Agent(LocalSide):
 
     def data_sent(self, now: float) -> None:
         """Take note that data leaves over the selected pair; cheap, to be called for each batch."""
-        self._now = max(self._now, now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         selected, liveness = self._selected, self._liveness
         if liveness.waiting_since is None and selected is not None and not self._config.lite:
             liveness.sent(self._now, selected.rtt)
@@ -479,8 +488,7 @@ class Agent(LocalSide):
                 self._on_path_timer(name, now)
         self._advance(now)
 
-    def datagrams_to_send(self, now: float) -> list[Datagram]:
+    def datagrams_to_send(self, now: float) -> list[Datagram]:  # noqa: ARG002  all was decided when it was queued
         """Return what must go out now."""
-        self._clamp(now)
         outgoing, self._outgoing = self._outgoing, []
         return outgoing

@@ -71,7 +71,8 @@ class Liveness:
     def sent(self, now: float, rtt: float | None) -> None:
         """Take note that data leaves, after which nothing was sent before an answer."""
         self.waiting_since = now
-        self._timers.set_default(SILENCE, now + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN))
+        if SILENCE not in self._timers:
+            self._timers.set(SILENCE, now + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN))
 
     def asked(self, now: float, rtt: float | None) -> None:
         """Take note that a consent check leaves."""

@@ -1,6 +1,7 @@
 """Event emitters that lose nothing: an exception in a handler reaches the loop's exception handler."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from pyee.asyncio import AsyncIOEventEmitter
@@ -14,8 +15,8 @@ class EventTarget(AsyncIOEventEmitter):
         handlers, handled = self._events.get(name), True
         try:
             if handlers is not None and len(handlers) == 1:
-                (handler,) = handlers.values()  # as for nearly every message: the way without locks and copies
-                self._emit_run(handler, args, {})
+                (handler,) = handlers.values()
+                self._call(handler, args)
             else:
                 handled = self.emit(name, *args)
         except Exception as error:  # noqa: BLE001  the handler is the application's: whatever it raises is reported
@@ -23,3 +24,13 @@ class EventTarget(AsyncIOEventEmitter):
                 {"message": f"exception in a handler of {name!r}", "exception": error, "emitter": self}
             )
         return handled
+
+    def _call(self, handler: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Call the only handler, as for nearly every message: the way without pyee's locks, copies and questions."""
+        try:
+            result = handler(*args)
+        except Exception as error:  # noqa: BLE001  as pyee does, which raises it again if nobody hears of it
+            self.emit("error", error)
+            return
+        if result is not None:  # a coroutine or a future is pyee's to run
+            self._emit_run(lambda: result, (), {})

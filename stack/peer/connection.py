@@ -382,6 +382,9 @@ class PeerConnection(Negotiation):
         """Take what a socket had, in order: the same as `receive_datagram` for each, for less."""
         if self._closed:
             return
+        if len(datagrams) == 1:
+            self.receive_datagram(datagrams[0], now)
+            return
         sizes = [len(datagram.data) for datagram in datagrams if datagram.data[:1] > LAST_STUN]
         self.packets_received += len(sizes)
         self.bytes_received += sum(sizes)
@@ -394,8 +397,7 @@ class PeerConnection(Negotiation):
             return
         self.transport.handle_timer(now)
         self.media.handle_timer(now)
-        self._take_transport_events()
-        self._take_media_events()
+        self._take_events()
 
     def poll(self, now: float) -> None:
         """Bring what was received up to where `next_event` finds it, before anything is sent.
@@ -407,8 +409,7 @@ class PeerConnection(Negotiation):
         if self._closed:
             return
         self._receive_media(now)
-        self._take_transport_events()
-        self._take_media_events()
+        self._take_events()
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Everything that must leave now."""
@@ -418,11 +419,11 @@ class PeerConnection(Negotiation):
             if self.session.transceivers:
                 self.media.send(now)
         out = self.transport.datagrams_to_send(now)
-        sizes = [len(datagram.data) for datagram in out if datagram.data[:1] > LAST_STUN]
-        self.packets_sent += len(sizes)
-        self.bytes_sent += sum(sizes)
-        self._take_transport_events()
-        self._take_media_events()
+        for datagram in out:
+            if datagram.data[:1] > LAST_STUN:
+                self.packets_sent += 1
+                self.bytes_sent += len(datagram.data)
+        self._take_events()
         if self._terminal_pending:
             self._terminal_pending = False
             self._events.append(events.Closed(self._error))
@@ -460,13 +461,20 @@ class PeerConnection(Negotiation):
 
     # -- events ------------------------------------------------------------------------------------------------
 
+    def _take_events(self) -> None:
+        if self.transport.stirred or self.transport.has_events():
+            self._take_transport_events()
+        if self.session.transceivers:
+            self._take_media_events()
+
     def _take_transport_events(self, *, silent: bool = False) -> None:
         transport = self.transport
         if self._closed:
             return
         if transport.stirred:
             transport.poll(self._now)
-        while (event := transport.next_event()) is not None:
+        while transport.has_events():
+            event = transport.next_event()
             if type(event) is datachannel.MessageReceived:  # nearly all of them
                 self._events.append(event)
                 continue
@@ -482,6 +490,8 @@ class PeerConnection(Negotiation):
                     self._error = self._error or error
                     if not silent:
                         self._update_connection_state()
+                case None:
+                    break
                 case _:
                     self.channels_opened += isinstance(event, datachannel.ChannelOpened)
                     self.channels_closed += isinstance(event, datachannel.ChannelClosed)
@@ -500,8 +510,6 @@ class PeerConnection(Negotiation):
             self._events.append(events.ConnectionStateChanged(state, self._error if state == "failed" else None))
 
     def _take_media_events(self) -> None:
-        if not self.session.transceivers:
-            return
         for transceiver in self.session.transceivers:
             for reception in transceiver.receptions.values():
                 self._take_frames(transceiver, reception)

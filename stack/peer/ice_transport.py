@@ -203,9 +203,12 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """What the relays and the agent have to say, wrapped."""
-        now = self._clamp(now)
         out = self.agent.datagrams_to_send(now)
-        return self.relays.datagrams_to_send(now) + self.wrap(out, now) if self.relays.busy else out
+        return (
+            self.relays.datagrams_to_send(now) + self.wrap(out, now)
+            if self.relays.table or self.relays.outgoing
+            else out
+        )
 
     def handle_timer(self, now: float) -> None:
         """Pass time to both."""

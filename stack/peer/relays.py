@@ -100,6 +100,10 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     Args:
         random_bytes: Source of transaction ids and jitter.
         timeout: Seconds after which gathering no longer waits for a server; it may still answer later.
+
+    Attributes:
+        table: The relays, by the address from where and the one of the server.
+        outgoing: What the next drain returns.
     """
 
     def __init__(self, *, random_bytes: RandomBytes, timeout: float) -> None:
@@ -109,36 +113,31 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         self._bases: list[Address] = []
         self._servers: list[TurnServer] = []
         self._retired: set[Address] = set()  # servers that have allocations yet and are not to have any
-        self._relays: dict[tuple[Address, Address], _Relay] = {}
+        self.table: dict[tuple[Address, Address], _Relay] = {}
         self._by_relayed: dict[Address, _Relay] = {}
         self._received: list[Datagram] = []
-        self._outgoing: list[Datagram] = []
+        self.outgoing: list[Datagram] = []
         self._retried: dict[tuple[Address, Address], float] = {}
         self._closed = False
 
     def __bool__(self) -> bool:
-        return bool(self._relays)
-
-    @property
-    def busy(self) -> bool:
-        """Whether there is a relay, or something to tell a server that is none any more."""
-        return bool(self._relays or self._outgoing)
+        return bool(self.table)
 
     @property
     def bases(self) -> set[Address]:
         """From where servers are reached."""
-        return {relay.base for relay in self._relays.values()}
+        return {relay.base for relay in self.table.values()}
 
     @property
     def settled(self) -> bool:
         """Whether gathering has nothing more to expect: every server has answered or had its time."""
-        return all(relay.relayed or self._now >= relay.started + self._timeout for relay in self._relays.values())
+        return all(relay.relayed or self._now >= relay.started + self._timeout for relay in self.table.values())
 
     @property
     def dropped(self) -> Counter[str]:
         """Of all clients, those that are gone too."""
         total = Counter(self._dropped)
-        for relay in self._relays.values():
+        for relay in self.table.values():
             total.update(relay.client.dropped)
         return total
 
@@ -180,7 +179,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         now = self._clamp(now)
         if base.transport != "tcp" or server.address.transport != "tcp" or server.protocol == "udp":
             raise LocalError("the addresses and the protocol of a stream are TCP's")
-        if (base, server.address) in self._relays:
+        if (base, server.address) in self.table:
             raise LocalError(f"the stream from {base} to {server.address} is known already")
         self._retired.discard(server.address)
         self._start(base, server, now, tried)
@@ -188,7 +187,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     def forget_server(self, address: Address) -> None:
         """Make no more allocations on a server; those that there are wait for `release`. It may be unknown."""
         self._servers = [server for server in self._servers if server.address != address]
-        if any(relay.server.address == address for relay in self._relays.values()):
+        if any(relay.server.address == address for relay in self.table.values()):
             self._retired.add(address)
 
     @property
@@ -208,23 +207,23 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
             if relay.relayed is None or relay.relayed != but:
                 relay.client.close(now)
                 self._take_events(relay, now)
-        self._retired &= {relay.server.address for relay in self._relays.values()}
+        self._retired &= {relay.server.address for relay in self.table.values()}
 
     def _of_retired(self) -> list[_Relay]:
-        return [relay for relay in self._relays.values() if relay.server.address in self._retired]
+        return [relay for relay in self.table.values() if relay.server.address in self._retired]
 
     def remove_base(self, base: Address, now: float) -> None:
         """Take note that a socket or stream is gone, and with it what was relayed over it."""
         self._clamp(now)
         if base in self._bases:
             self._bases.remove(base)
-        for relay in [relay for relay in self._relays.values() if relay.base == base]:
+        for relay in [relay for relay in self.table.values() if relay.base == base]:
             self._lose(relay, PeerError("turn", "path-closed", f"the path from {base} is gone"))
 
     def _start(self, base: Address, server: TurnServer, now: float, tried: tuple[Address, ...] = ()) -> None:
-        if self._closed or (base, server.address) in self._relays or not _reaches(base, server.address):
+        if self._closed or (base, server.address) in self.table or not _reaches(base, server.address):
             return
-        if len(self._relays) >= MAX_RELAYS:
+        if len(self.table) >= MAX_RELAYS:
             self._dropped["too-many-relays"] += 1
             return
         client = turn.Client(
@@ -237,19 +236,19 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
             tried=tried,
         )
         client.start(now)
-        self._relays[base, server.address] = _Relay(base, server, client, tried, now)
+        self.table[base, server.address] = _Relay(base, server, client, tried, now)
         self._timers.set((base, server.address), now + self._timeout)
 
     # -- traffic -----------------------------------------------------------------------------------------------
 
     def owns(self, datagram: Datagram) -> bool:
         """Tell whether a datagram comes from a server in its role as relay; it may be our STUN server too."""
-        return (datagram.local, datagram.remote) in self._relays and datagram.data[:2] not in _BINDING
+        return (datagram.local, datagram.remote) in self.table and datagram.data[:2] not in _BINDING
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
         """Take what came from a server; `take` has what a peer sent through it."""
         now = self._clamp(now)
-        relay = self._relays.get((datagram.local, datagram.remote))
+        relay = self.table.get((datagram.local, datagram.remote))
         if relay is None:
             self._dropped["unknown-server"] += 1
             return
@@ -296,8 +295,8 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """What the clients themselves have to tell their servers."""
         now = self._clamp(now)
-        out, self._outgoing = self._outgoing, []
-        for relay in self._relays.values():
+        out, self.outgoing = self.outgoing, []
+        for relay in self.table.values():
             self._drain(relay, out, now)
         return out
 
@@ -313,15 +312,15 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         """Pass time to the clients."""
         now = self._clamp(now)
         self._timers.expire(now)  # they only wake whoever asks for `settled`
-        for relay in list(self._relays.values()):
+        for relay in list(self.table.values()):
             relay.client.handle_timer(now)
             self._take_events(relay, now)
 
     def next_timer(self) -> float | None:
         """The earliest of all clients."""
-        if not self._relays:
+        if not self.table:
             return self._timers.next_deadline()
-        times = [self._timers.next_deadline(), *(relay.client.next_timer() for relay in self._relays.values())]
+        times = [self._timers.next_deadline(), *(relay.client.next_timer() for relay in self.table.values())]
         return min((time for time in times if time is not None), default=None)
 
     # -- what became of them -----------------------------------------------------------------------------------
@@ -371,7 +370,7 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
 
     def _forget(self, relay: _Relay) -> None:
         key = relay.base, relay.server.address
-        self._relays.pop(key, None)
+        self.table.pop(key, None)
         self._timers.cancel(key)
         if relay.relayed is not None:
             self._by_relayed.pop(relay.relayed, None)
@@ -383,9 +382,9 @@ class Relays(Machine[Datagram, Datagram, RelayEvent]):
         if self._closed:
             return
         self._closed = True
-        for relay in list(self._relays.values()):
+        for relay in list(self.table.values()):
             relay.client.close(now)
-            self._drain(relay, self._outgoing, now)
+            self._drain(relay, self.outgoing, now)
             self._forget(relay)
         self._timers.clear()
 

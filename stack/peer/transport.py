@@ -135,6 +135,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
         self._outage = False  # since then no path was found to work
         self._closed = False
+        self._up = False  # whether the association is: then nothing comes of sending but that it is sent
 
     # -- set-up ------------------------------------------------------------------------------------------------
 
@@ -253,11 +254,14 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
         """Take out of its relay what came through one, then classify by the first byte (RFC 7983 section 7)."""
-        now = self._clamp(now)
+        if now < self._now:  # as `_clamp` does, but for a call
+            now = self._now
+        else:
+            self._now = now
         if self._closed:
             return
         self.stirred = True
-        if self.path.relays and self.path.relays.owns(datagram):
+        if self.path.relays.table and self.path.relays.owns(datagram):
             for inner in self.path.receive_relayed(datagram, now):
                 self._receive(inner, now)
             self._after_ice(now)
@@ -266,6 +270,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take what a socket had, in order; a run of DTLS or RTP on one path is looked up once and opened together."""
+        if len(datagrams) == 1:
+            self.receive_datagram(datagrams[0], now)
+            return
         now = self._clamp(now)
         run: list[bytes] = []
         last: Datagram | None = None  # what came last, if it is in the run
@@ -274,20 +281,19 @@ class Transport(Machine[Datagram, Datagram, Event]):
             kind = classify(datagram.data)
             if last is None or kind != of or datagram.remote is not last.remote or datagram.local is not last.local:
                 self._receive_run(run, of, now)
-                if not self._goes_with_others(kind) or not self.ice.accepts(datagram.local, datagram.remote):
+                if not self._goes_with_others(kind) or not self.ice.takes(now, datagram.local, datagram.remote):
                     run, last = [], None
                     self.receive_datagram(datagram, now)
                     continue
                 run, of = [], kind
                 self.stirred = True
-                self.ice.data_received(now, datagram.local, datagram.remote)
             last = datagram
             run.append(datagram.data)
         self._receive_run(run, of, now)
 
     def _goes_with_others(self, kind: int) -> bool:
         usable = kind == RTP or (kind == DTLS and self.dtls is not None)
-        return usable and not self.path.relays and not self._closed
+        return usable and not self.path.relays.table and not self._closed
 
     def _receive_run(self, run: Sequence[bytes], kind: int, now: float) -> None:
         if not run:
@@ -305,10 +311,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 self._log(False, "stun", data)
             self.ice.receive_datagram(datagram, now)
             self._after_ice(now)  # the DTLS flight that a valid pair allows leaves with the answer to the check
-        elif not self.ice.accepts(datagram.local, datagram.remote):
+        elif not self.ice.takes(now, datagram.local, datagram.remote):
             self._dropped["unvalidated-path"] += 1
         elif kind == DTLS:
-            self.ice.data_received(now, datagram.local, datagram.remote)
             if self.dtls is None:
                 if len(self._early_dtls) == MAX_EARLY_DTLS:
                     self._dropped["too-much-early-dtls"] += 1
@@ -316,7 +321,6 @@ class Transport(Machine[Datagram, Datagram, Event]):
             else:
                 self.dtls.receive_datagram(data, now)
         elif kind in {RTP, RTCP}:
-            self.ice.data_received(now, datagram.local, datagram.remote)
             self.media.receive(data, kind)
         else:
             self._dropped["unknown-protocol"] += 1
@@ -347,22 +351,18 @@ class Transport(Machine[Datagram, Datagram, Event]):
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
         if len(out) > first:
             self.ice.data_sent(now)
-        if out and (first or not self._settled()):
+        if out and (first or not self._up or self._resetting or (self.sctp is not None and self.sctp.has_events())):
             self.stirred = True  # what has left may have ended something: a stream, the association
-        return out[:first] + self.path.wrap(out[first:], now) if self.path.relays else out
-
-    def _settled(self) -> bool:
-        """Whether nothing can come of sending but that it is sent: all is up, and nothing of it is ending."""
-        up = self.sctp is not None and self.sctp.state is sctp.State.ESTABLISHED and self.dtls_state == "connected"
-        return up and not self._resetting
+        return out[:first] + self.path.wrap(out[first:], now) if self.path.relays.table else out
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
         association = self.sctp
         if association is not None and self.dtls_state == "connected":
-            for packet in association.datagrams_to_send(now):
-                if self._log is not None:
+            packets = association.datagrams_to_send(now)
+            if self._log is not None:
+                for packet in packets:
                     self._log(True, "sctp", packet)
-                connection.send(packet, now)
+            connection.send_batch(packets, now)
         out, self._dtls_out = self._dtls_out, []
         return out + connection.datagrams_to_send(now)
 
@@ -446,7 +446,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _pump(self, now: float) -> None:
         self.stirred = False
-        self._after_ice(now)
+        if not self._dtls_started or self.ice.has_events() or self.path.has_events():
+            self._after_ice(now)
         connection = self.dtls
         if connection is None:
             return
@@ -454,8 +455,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
             # Before events: an alert that says why the handshake failed must leave before its terminal event is taken.
             self._dtls_out += connection.datagrams_to_send(now)
         closed: dtls.Closed | None = None
-        while (event := connection.next_event()) is not None:
-            match event:
+        while connection.has_events():
+            match event := connection.next_event():
                 case dtls.HandshakeCompleted(profile):
                     self._secured(connection, profile, now)
                 case dtls.Closed():
@@ -482,11 +483,14 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _pump_data(self, association: sctp.Association, now: float) -> None:
         channels = self.channels
-        while not self._holding and (event := association.next_event()) is not None:
+        while association.has_events() and not self._holding:
+            event = association.next_event()
+            if type(event) is sctp.MessageReceived:  # nearly all of them
+                channels.receive_message(event.stream_id, event.ppid, event.data, now)
+                continue
             match event:
-                case sctp.MessageReceived(stream_id, ppid, data):
-                    channels.receive_message(stream_id, ppid, data, now)
                 case sctp.Established(outbound_streams, inbound_streams):
+                    self._up = True
                     channels.set_connected(now, streams=min(outbound_streams, inbound_streams))
                 case sctp.StreamsReset(stream_ids):
                     for stream_id in stream_ids:
@@ -496,6 +500,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     for stream_id in stream_ids:
                         channels.outgoing_reset_done(stream_id, now)
                 case sctp.Closed(error):
+                    self._up = False
                     channels.abort(now, error)
         # Events first: a reset asked for by the application goes behind the data that it sent before.
         resets = self._take_channel_events()
@@ -533,10 +538,13 @@ class Transport(Machine[Datagram, Datagram, Event]):
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""
         resets = []
-        while (event := self.channels.next_event()) is not None:
-            if isinstance(event, datachannel.ResetRequested):
+        while self.channels.has_events():
+            event = self.channels.next_event()
+            if type(event) is datachannel.MessageReceived:  # nearly all of them
+                self._events.append(event)
+            elif isinstance(event, datachannel.ResetRequested):
                 resets.append(event.stream_id)
-            elif not isinstance(event, datachannel.Closed):
+            elif event is not None and not isinstance(event, datachannel.Closed):
                 self._events.append(event)
                 if isinstance(event, datachannel.ChannelClosed):
                     self.release(event.channel)

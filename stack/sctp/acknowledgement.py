@@ -132,10 +132,7 @@ class Acknowledgement(PartialReliability):
         return bool(acknowledged or advance)
 
     def _cancel_timers(self) -> None:
-        timers = self._context.timers
-        timers.cancel(T3)
-        timers.cancel(PROBE_TIMER)
-        timers.cancel(LOSS_TIMER)
+        self._context.timers.cancel(T3, PROBE_TIMER, LOSS_TIMER)
 
     def _acknowledge_cumulative(self, advance: int, now: float) -> int:
         first = self._sent[0]
@@ -149,9 +146,9 @@ class Acknowledgement(PartialReliability):
             if sent.state == IN_FLIGHT:
                 acknowledged += sent.size
             sent.state = ACKED
-        for chunk in (first, sent):
-            if chunk is not None:
-                self._losses.arrived(chunk.packet, chunk.sent_at, now, again=chunk.transmissions > 1)
+        self._losses.arrived(first.packet, first.sent_at, now, again=first.transmissions > 1)
+        if sent is not None and sent is not first:
+            self._losses.arrived(sent.packet, sent.sent_at, now, again=sent.transmissions > 1)
         self.flight -= acknowledged
         self.cumulative_tsn += advance
         return acknowledged

@@ -24,7 +24,7 @@ from .events import Closed, Established, Event, MessageReceived, Restarted
 from .handshake import Beginning, Handshake, Peer, PeerRestarted
 from .heartbeat import Heartbeat
 from .inbound import ITEM_OVERHEAD, Inbound
-from .interface import SENDING, Interface
+from .interface import Interface
 from .outbound import Outbound
 from .path_mtu import PathMtu
 from .reconfig import Reconfig
@@ -81,7 +81,6 @@ class Association(Interface):
             wire.I_DATA: self._receive_unwelcome_data,
             wire.INIT: self._receive_init_with_tag,
             wire.INIT_ACK: self._receive_init_ack,
-            wire.SACK: self._receive_sack,
             wire.HEARTBEAT: self._receive_heartbeat,
             wire.HEARTBEAT_ACK: self._receive_heartbeat_ack,
             wire.ABORT: self._receive_abort,
@@ -221,6 +220,8 @@ class Association(Interface):
                 if kind == self._data_kind and self._context.receiving:
                     self._receive_data(body, offset + 4, stop, flags)
                     with_data = True
+                elif kind == wire.SACK:
+                    self._receive_sack(body, offset + 4, stop)
                 elif not self._receive_control(kind, flags, body, offset, stop):
                     break
                 offset = stop + 3 & ~3
@@ -233,7 +234,7 @@ class Association(Interface):
                 self._inbound.sack_now = self._shutdown.due = True
 
     def _receive_control(self, kind: int, flags: int, data: bytes, offset: int, end: int) -> bool:
-        """Process one chunk that is not DATA; return whether to go on with the packet."""
+        """Process one chunk that is neither DATA nor SACK; return whether to go on with the packet."""
         handler = self._handlers.get(kind)
         if handler is None:
             return self._receive_unknown(kind, data, offset, end)
@@ -327,11 +328,15 @@ class Association(Interface):
     def _receive_cookie_ack(self, _data: bytes, _offset: int, _end: int, _flags: int) -> None:
         self._handshake.receive_cookie_ack()
 
-    def _receive_sack(self, data: bytes, offset: int, end: int, _flags: int) -> None:
+    def _receive_sack(self, data: bytes, offset: int, end: int) -> None:
         if self._inbound is None:
-            raise ParseError("unexpected-chunk", "SACK")
-        if self._outbound.receive_sack(data, offset, end, self._now):
-            self._errors = 0
+            self.dropped["unexpected-chunk"] += 1
+            return
+        try:
+            if self._outbound.receive_sack(data, offset, end, self._now):
+                self._errors = 0
+        except ParseError as error:
+            self.dropped[error.reason] += 1
 
     def _receive_heartbeat(self, data: bytes, offset: int, end: int, _flags: int) -> None:
         if self._inbound is None:
@@ -401,7 +406,7 @@ class Association(Interface):
         now = self._clamp(now)
         context = self._context
         writer = context.writer
-        if not self._terminated and self._handshake.transmit(now) and self._config.early_data:
+        if self._handshake.due and not self._terminated and self._handshake.transmit(now) and self._config.early_data:
             self._outbound.transmit_early(writer, now, again=self._handshake.repeated)
         if context.alone:
             for chunk, tag in context.alone:
@@ -419,7 +424,7 @@ class Association(Interface):
     def _transmit(self, inbound: Inbound, now: float) -> None:
         context, outbound = self._context, self._outbound
         writer = context.writer
-        sending = context.state in SENDING
+        sending = context.sending
         if inbound.sack_now or inbound.unacknowledged_packets:
             # RFC 9260 section 6.2: at least every second packet, at once beyond gaps, and with data that goes anyway.
             if inbound.sack_now or inbound.unacknowledged_packets > 1 or (sending and outbound.can_send):

@@ -89,6 +89,7 @@ TRANSITIONS: Final[dict[State, dict[State, str]]] = {
 
 
 _RECEIVING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHUTDOWN_SENT})
+_SENDING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHUTDOWN_RECEIVED})
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ class Context:
         "packet_size",
         "random_bytes",
         "receiving",
+        "sending",
         "state",
         "stats",
         "timers",
@@ -257,6 +259,7 @@ class Context:
         self.stats = Stats()
         self.state = State.CLOSED
         self.receiving = False  # whether DATA is welcome; asked for every packet
+        self.sending = False  # whether DATA may leave; the same
         self.packet_size = config.max_packet_size  # largest packet that is sent now; path MTU discovery moves it
         self.writer = PacketWriter(config.local_port, config.remote_port, config.max_packet_size)
         self.control: list[bytes] = []
@@ -266,6 +269,7 @@ class Context:
         """Change to `state`; every change goes through here, and is in `TRANSITIONS`."""
         self.state = state
         self.receiving = state in _RECEIVING
+        self.sending = state in _SENDING
 
     def queue(self, chunk: bytes) -> None:
         """Queue a control chunk; it may be bundled with others."""

@@ -124,7 +124,7 @@ class DelayAwareCubic(Cubic):
             self._measured(rtt, now)
         if not self.in_recovery and not self._draining:
             if not limited:
-                self._pause()
+                self._epoch = None  # as `_pause` does
             elif self.cwnd < self.ssthresh:
                 self._start_slowly(size)
             else:
@@ -149,7 +149,8 @@ class DelayAwareCubic(Cubic):
     def _measured(self, rtt: float, now: float) -> None:
         self._recent.append(rtt)
         self._samples += 1
-        self._round_rtt = min(self._round_rtt, rtt)
+        if rtt < self._round_rtt:
+            self._round_rtt = rtt
         if now > self._base_until:
             self._base_until = now + BASE_WINDOW
             self._base_before, self._base = self._base, rtt
@@ -161,17 +162,16 @@ class DelayAwareCubic(Cubic):
             self._rates.append(self._delivered / (now - self._began))
             share = self._lost / (self._lost + self._delivered)
             self._loss_rate += (share - self._loss_rate) / 4
-        queue = self._round_rtt - self.base
         if self._draining:
             self._draining -= 1
             if not self._draining:
-                self._drained(queue, now)
+                self._drained(self._round_rtt - self.base, now)
         elif (
             self._samples >= RECENT
             and limited
             and self.cwnd >= self.ssthresh
             and not self.in_recovery
-            and queue > self.queue_limit
+            and self._round_rtt - self.base > self.queue_limit
             and now >= self._shared_until
         ):
             self._drain()

@@ -217,9 +217,9 @@ class Handshake:
         "_key",
         "_peer",
         "_pending",
-        "_pending_due",
         "_rto",
         "_told",
+        "due",
         "local_tag",
         "local_tsn",
         "peer_tag",
@@ -241,7 +241,7 @@ class Handshake:
         self.peer_tag = 0
         self._peer: Peer | None = None
         self._pending = b""  # INIT or COOKIE ECHO, as it is sent again
-        self._pending_due = False
+        self.due = False
         self._attempts = 0
         self._rto = context.config.rto_initial
         self._told = False  # whether the peer's INIT came by other means
@@ -268,7 +268,7 @@ class Handshake:
 
     def _begin(self, chunk: bytes) -> None:
         self._pending = chunk
-        self._pending_due = True
+        self.due = True
         self._attempts = 0
         self._rto = self._context.config.rto_initial
 
@@ -277,9 +277,9 @@ class Handshake:
 
         Source: RFC 9260 section 5.1, A and C.
         """
-        if not self._pending_due:
+        if not self.due:
             return False
-        self._pending_due = False
+        self.due = False
         self._context.timers.set(T1, now + self._rto)
         if self._context.state is State.COOKIE_ECHOED:
             self._context.writer.flush()  # COOKIE ECHO is the first chunk of its packet
@@ -301,7 +301,7 @@ class Handshake:
         """
         self._attempts += 1
         self._rto = min(self._rto * 2, self._context.config.rto_max)
-        self._pending_due = True
+        self.due = True
         return self._attempts > self._context.config.max_init_retransmits
 
     # Chunks
@@ -426,7 +426,7 @@ class Handshake:
 
     def _establish(self, peer: Peer) -> None:
         self._context.timers.cancel(T1)
-        self._pending_due = False
+        self.due = False
         self._pending = b""
         self._peer = peer
         self.peer_tag = peer.tag

@@ -223,7 +223,7 @@ class Inbound:
         if flags & FLAG_IMMEDIATE:
             self.sack_now = True
         if ahead == 1:
-            if self.held > self._limit - max(self._reassembly.held - self._limit, 0):
+            if self.held > self._limit or (self._reassembly.held > self._limit and self.window < 0):
                 if self._reassembly.held > self._limit:
                     # The peer has begun more messages than both windows hold: none of them could end.
                     raise AbortAssociation("out-of-resource", CAUSE_OUT_OF_RESOURCE)
@@ -290,7 +290,8 @@ class Inbound:
     @property
     def window(self) -> int:
         """Bytes left of the receive window; unfinished messages have another one, so that their ends find this open."""
-        return self._limit - self.held - max(self._reassembly.held - self._limit, 0)
+        beyond = self._reassembly.held - self._limit
+        return self._limit - self.held - (beyond if beyond > 0 else 0)
 
     def _duplicate(self, tsn: int) -> None:
         self._dropped["duplicate-tsn"] += 1
@@ -350,7 +351,9 @@ class Inbound:
         if len(data) > self._max_message_size:
             raise AbortAssociation("message-too-long", CAUSE_PROTOCOL_VIOLATION)
         if flags & FLAG_UNORDERED:
-            self._deliver(stream_id, ppid, data)
+            self.held += ITEM_OVERHEAD
+            self._stats.messages_received += 1
+            self._events.append(MessageReceived(stream_id, ppid, data))
             return
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -581,7 +584,8 @@ class Inbound:
         """
         self.unacknowledged_packets = 0
         self.sack_now = False
-        self._advertised = window = max(self.window, 0)
+        window = self.window
+        self._advertised = window = window if window > 0 else 0
         cumulative = self.cumulative_tsn
         if not self._starts and not self._duplicates:
             return SACK_CHUNK.pack(SACK, 0, SACK_HEADER_SIZE, cumulative & _MASK, window, 0, 0)

@@ -1,7 +1,6 @@
 """What the user of an association sees and commands, but for its beginning and its end."""
 
 from collections.abc import Hashable, Iterable
-from typing import Final
 
 from ..core import LocalError, Machine
 from .context import MAX_STREAMS, T1, T2, Config, Context, State, Stats
@@ -11,8 +10,6 @@ from .outbound import Outbound
 from .path_mtu import PathMtu
 from .reconfig import Reconfig
 from .streams import DEFAULT_PRIORITY, Message
-
-SENDING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHUTDOWN_RECEIVED})
 
 
 class Interface(Machine[bytes, bytes, Event]):
@@ -148,7 +145,7 @@ class Interface(Machine[bytes, bytes, Event]):
             raise LocalError("no-such-stream")
         if not data:
             raise LocalError("empty-message")
-        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1 or not _is_hashable(replace_key):
+        if not 0 <= ppid <= 0xFFFFFFFF or priority < 1 or not (replace_key is None or _is_hashable(replace_key)):
             raise LocalError("bad-argument")
         if (max_retransmits is not None and max_retransmits < 0) or (lifetime is not None and not lifetime >= 0):
             raise LocalError("bad-argument")
@@ -179,7 +176,7 @@ class Interface(Machine[bytes, bytes, Event]):
         """
         self._clamp(now)
         wanted = list(dict.fromkeys(stream_ids))
-        if self._reconfig is None or self._context.state not in SENDING:
+        if self._reconfig is None or not self._context.sending:
             raise LocalError("not-established")
         if any(not 0 <= stream_id < self._outbound.streams for stream_id in wanted):
             raise LocalError("no-such-stream")
@@ -200,7 +197,7 @@ class Interface(Machine[bytes, bytes, Event]):
         Source: RFC 6525 section 5.1.5 and section 5.1.6.
         """
         self._clamp(now)
-        if self._reconfig is None or self._inbound is None or self._context.state not in SENDING:
+        if self._reconfig is None or self._inbound is None or not self._context.sending:
             raise LocalError("not-established")
         if outgoing < 0 or incoming < 0:
             raise LocalError("bad-argument")

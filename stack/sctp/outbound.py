@@ -167,7 +167,7 @@ class Outbound(Acknowledgement):
     def can_send(self) -> bool:
         """Whether something waits and the congestion window has room."""
         return self.flight < self.congestion.cwnd and (
-            bool(self._lost) or self._current is not None or bool(self.scheduler)
+            bool(self._lost) or self._current is not None or bool(self.scheduler.ready)
         )
 
     def stream_drained(self, stream: OutboundStream) -> bool:
@@ -233,7 +233,7 @@ class Outbound(Acknowledgement):
             self._send_forward_tsn(now, writer)
         if self._lost:
             self._send_lost(now, writer)
-        if not self._lost and (self._current is not None or self.scheduler):
+        if not self._lost and (self._current is not None or self.scheduler.ready):
             self._send_new(now, writer)
         if self._forward_due:  # something has expired meanwhile
             writer.flush()  # control chunks go before DATA (RFC 9260 section 6.10)
@@ -252,7 +252,8 @@ class Outbound(Acknowledgement):
         if congestion.in_recovery:
             gain = 1.0  # else retransmissions come on top of what still fills the queue
         self._pacer.refill(gain * cwnd / srtt, now)
-        return min(cwnd, self.flight + int(self._pacer.credit))
+        paced = self.flight + int(self._pacer.credit)
+        return cwnd if cwnd < paced else paced
 
     def _send_new(self, now: float, writer: PacketWriter) -> None:
         if not self.flight and now - self._last_sent_at > self.rto.rto:
@@ -264,9 +265,11 @@ class Outbound(Acknowledgement):
         while True:
             message = self._current
             if message is None:
+                if not scheduler.ready:
+                    break
                 # What is chosen now cannot be replaced any more, so nothing is before it can leave.
                 if self.flight >= ceiling:
-                    self._limited = bool(scheduler)
+                    self._limited = True
                     break
                 if len(self._sent) >= MAX_OUTSTANDING_CHUNKS or (self.flight and self.flight + full > self.peer_rwnd):
                     break
@@ -280,7 +283,7 @@ class Outbound(Acknowledgement):
                 continue
             whole, begin = len(message.data), message.offset
             exclusive = message is self._current
-            stop = whole if exclusive or not scheduler else min(begin + self._step, whole)
+            stop = whole if exclusive or not scheduler.ready else min(begin + self._step, whole)
             blocked = not self._send_fragments(message, stop, writer, ceiling, now)
             if message.offset == whole:
                 self._finish(message)
@@ -341,7 +344,7 @@ class Outbound(Acknowledgement):
         stream_id, add, append = stream.id, writer.add, sent.append
         unordered = 0 if message.ordered else FLAG_UNORDERED
         flags = unordered if offset else unordered | FLAG_BEGIN
-        more = bool(stream.queue or self.scheduler)
+        more = bool(stream.queue or self.scheduler.ready)
         while offset < stop and tsn < last:
             if flight >= ceiling:
                 self._limited = True

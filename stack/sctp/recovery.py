@@ -103,7 +103,9 @@ class LossDetector:
         Source: RFC 8985 section 7.2.
         """
         srtt = self._rto.srtt
-        return None if srtt is None else max(2 * srtt, MINIMUM_PROBE_TIMEOUT)
+        if srtt is None:
+            return None
+        return 2 * srtt if 2 * srtt > MINIMUM_PROBE_TIMEOUT else MINIMUM_PROBE_TIMEOUT
 
 
 class Pacer:
@@ -131,7 +133,10 @@ class Pacer:
     def refill(self, rate: float, now: float) -> None:
         """Add what the time since the last call is worth at `rate`, bytes per second."""
         self._rate = rate
-        self.credit = min(self.credit + rate * (now - self._at), max(self._burst, rate * BURST_TIME))
+        credit, most = self.credit + rate * (now - self._at), rate * BURST_TIME
+        if most < self._burst:
+            most = self._burst
+        self.credit = credit if credit < most else most
         self._at = now
 
     def deadline(self, now: float) -> float:

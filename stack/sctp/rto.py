@@ -37,15 +37,19 @@ class RetransmissionTimeout:
 
         Source: RFC 9260 section 6.3.1, rules C2 to C7.
         """
-        self.minimum_rtt = min(self.minimum_rtt, rtt)
-        if self.srtt is None:
-            self.srtt = rtt
+        if rtt < self.minimum_rtt:
+            self.minimum_rtt = rtt
+        srtt = self.srtt
+        if srtt is None:
+            self.srtt = srtt = rtt
             self._rttvar = rtt / 2
         else:
-            self._rttvar += _BETA * (abs(self.srtt - rtt) - self._rttvar)
-            self.srtt += _ALPHA * (rtt - self.srtt)
+            off = srtt - rtt if srtt > rtt else rtt - srtt
+            self._rttvar += _BETA * (off - self._rttvar)
+            self.srtt = srtt = srtt + _ALPHA * (rtt - srtt)
         self.backed_off = False
-        self.rto = min(max(self.srtt + 4 * self._rttvar, self._minimum), self._maximum)
+        rto = srtt + 4 * self._rttvar
+        self.rto = self._minimum if rto < self._minimum else self._maximum if rto > self._maximum else rto
 
     def back_off(self) -> None:
         """Double the timeout after an expiry.

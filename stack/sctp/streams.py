@@ -135,19 +135,20 @@ class Scheduler:
         streams: Streams by id.
         buffered: Bytes not sent for the first time yet, over all streams.
         queued: Messages not begun yet.
+        ready: Streams that have something to send, as a heap; empty is false.
         expired: Messages whose lifetime ended before they were begun.
 
     Source: RFC 8260 section 3.6; the weights are those of RFC 8831 section 6.4.
     """
 
-    __slots__ = ("_heap", "_order", "_virtual", "buffered", "expired", "queued", "streams")
+    __slots__ = ("_order", "_virtual", "buffered", "expired", "queued", "ready", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[int, OutboundStream] = {}
         self.buffered = 0
         self.queued = 0
         self.expired = 0
-        self._heap: list[tuple[float, int, OutboundStream]] = []
+        self.ready: list[tuple[float, int, OutboundStream]] = []
         self._virtual = 0.0
         self._order = 0
 
@@ -186,7 +187,7 @@ class Scheduler:
                 stream.replaceable = {}
             stream.replaceable[message.replace_key] = message
         if not stream.scheduled:
-            self._schedule(stream, max(self._virtual, stream.finish))
+            self._schedule(stream, self._virtual if self._virtual > stream.finish else stream.finish)
 
     def replace(self, old: Message, new: Message) -> None:
         """Let `new`, of the same stream and key, take the place of `old`, which has not begun to leave."""
@@ -199,7 +200,7 @@ class Scheduler:
     def _schedule(self, stream: OutboundStream, start: float) -> None:
         stream.scheduled = True
         self._order += 1
-        heapq.heappush(self._heap, (start, self._order, stream))
+        heapq.heappush(self.ready, (start, self._order, stream))
 
     def next(self, now: float) -> Message | None:
         """Take the next message to send from, or None. What expired in its queue is forgotten.
@@ -208,7 +209,7 @@ class Scheduler:
 
         Source: RFC 3758 section 3.5, A1.
         """
-        heap = self._heap
+        heap = self.ready
         while heap:
             start, _, stream = heapq.heappop(heap)
             stream.scheduled = False
@@ -265,6 +266,3 @@ class Scheduler:
             stream.replaceable = None
             stream.buffered = 0
         return lost
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)

@@ -42,7 +42,7 @@ def allocated(**options):
 
 def pass_on(machine, link, datagrams):
     """Send wrapped datagrams, and return what has come back through the relay after a while."""
-    machine._outgoing += machine.wrap(datagrams, link.now)
+    machine.outgoing += machine.wrap(datagrams, link.now)
     link.run(seconds=1)
     return machine.take()
 
@@ -165,7 +165,7 @@ def test_rfc8489_10_a_server_that_points_elsewhere(protocol):
         machine.add_base(BASE, 0.0)
     else:
         machine.add_stream(STREAM, OVER_TCP, 0.0)
-    (relay,) = machine._relays.values()
+    (relay,) = machine.table.values()
     machine.datagrams_to_send(0.0)
     other = Address("203.0.113.99", 3479)
     relay.client._events.append(turn.Redirected(other, None))

@@ -25,7 +25,7 @@ def test_streams_of_equal_priority_take_turns():
     for stream in (1, 2, 3):
         fill(scheduler, stream, 3)
     assert order(scheduler) == [1, 2, 3] * 3
-    assert not scheduler
+    assert not scheduler.ready
 
 
 def test_large_messages_count_for_more_than_small_ones():

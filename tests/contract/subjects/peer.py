@@ -80,7 +80,7 @@ def limit_early_dtls():
     rig.a.create_data_channel("test", 0.0)
     rig.a.set_local_description(None, 0.0)
     transport = rig.a.transport
-    transport.ice.accepts = lambda local, remote: True
+    transport.ice.takes = lambda now, local, remote: True
     for _ in range(MAX_EARLY_DTLS * 3):
         transport.receive_datagram(Datagram(b"\x16" + bytes(50), B, A), 0.0)
     assert len(transport._early_dtls) == MAX_EARLY_DTLS
@@ -89,7 +89,7 @@ def limit_early_dtls():
 def limit_early_rtp():
     rig = build(1)
     transport = rig.a.transport
-    transport.ice.accepts = lambda local, remote: True
+    transport.ice.takes = lambda now, local, remote: True
     for _ in range(MAX_EARLY_RTP * 3):
         transport.receive_datagram(Datagram(b"\x80\x60" + bytes(50), B, A), 0.0)
     assert len(transport.media._early) == MAX_EARLY_RTP
@@ -103,7 +103,7 @@ def limit_pending_rtp():
             return packets
 
     transport = build(1).a.transport
-    transport.ice.accepts = lambda local, remote: True
+    transport.ice.takes = lambda now, local, remote: True
     transport.media._receiver = Clear()
     for _ in range(MAX_PENDING_RTP + 10):
         transport.receive_datagram(Datagram(b"\x80\x60" + bytes(50), B, A), 0.0)

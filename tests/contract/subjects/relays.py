@@ -35,7 +35,7 @@ def build_relays(seed):
     def work(now):
         for relayed in list(a._by_relayed):
             for data in (b"\x00\x01check", b"\x80media", bytes(1000)):
-                a._outgoing += a.wrap([Datagram(data, PEER, relayed)], now)
+                a.outgoing += a.wrap([Datagram(data, PEER, relayed)], now)
         a.take()
 
     return Rig(a, TurnEnd(seed), start, work)
