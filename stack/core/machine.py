@@ -43,10 +43,14 @@ class Timers:
                 self._stale = True
         self._deadlines[name] = deadline
 
-    def set_default(self, name: Hashable, deadline: float) -> None:
-        """Arm `name` unless it is armed already."""
-        if name not in self._deadlines:
-            self.set(name, deadline)
+    def set_default(self, name: Hashable, deadline: float) -> bool:
+        """Arm `name` unless it is armed already; return whether it was not."""
+        if name in self._deadlines:
+            return False
+        self._deadlines[name] = deadline
+        if not self._stale and (self._next is None or deadline < self._next):
+            self._next = deadline
+        return True
 
     def cancel(self, *names: Hashable) -> None:
         """Disarm `names`; no error if one is not armed."""

@@ -54,6 +54,9 @@ class Endpoint(Machine[Message, Message, Event]):
         max_channels: Channels at a time, whoever opened them; 1..65535.
         max_message_size: Largest message that the peer takes, bytes; 0 for no limit.
 
+    Attributes:
+        outbox: Messages that the next drain returns.
+
     Raises:
         LocalError: If a number is out of range.
     """
@@ -76,7 +79,7 @@ class Endpoint(Machine[Message, Message, Event]):
         self._without_id: list[Channel] = []
         self._resetting: set[int] = set()
         self._streams = MAX_STREAM_ID + 1
-        self._outbox: list[Message] = []
+        self.outbox: list[Message] = []
         self._pending_bytes = 0
         self._connected = False
         self._closing = False
@@ -86,11 +89,6 @@ class Endpoint(Machine[Message, Message, Event]):
     def channels(self) -> tuple[Channel, ...]:
         """All channels that are not closed."""
         return (*self._channels.values(), *self._without_id)
-
-    @property
-    def pending(self) -> int:
-        """How many messages the next drain returns."""
-        return len(self._outbox)
 
     @property
     def max_message_size(self) -> int:
@@ -249,11 +247,11 @@ class Endpoint(Machine[Message, Message, Event]):
                 since the last drain.
         """
         message = self.compose(channel, data)
-        if len(self._outbox) >= MAX_PENDING_MESSAGES or self._pending_bytes >= MAX_PENDING_BYTES:
+        if len(self.outbox) >= MAX_PENDING_MESSAGES or self._pending_bytes >= MAX_PENDING_BYTES:
             raise LocalError("too much was sent since the last drain")
         self._clamp(now)
         self._pending_bytes += len(message.data) if data else 0
-        self._outbox.append(message)
+        self.outbox.append(message)
 
     def compose(self, channel: Channel, data: bytes | str) -> Message:
         """Return what `send` would queue, for a holder that hands it to the association at once, in order.
@@ -312,7 +310,8 @@ class Endpoint(Machine[Message, Message, Event]):
             data: The whole message.
             now: Seconds.
         """
-        self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         channel = self._channels.get(stream_id)
         if channel is None or channel.state != "open" or ppid == DCEP:
             self._receive_otherwise(channel, stream_id, ppid, data)
@@ -348,7 +347,7 @@ class Endpoint(Machine[Message, Message, Event]):
     def datagrams_to_send(self, now: float) -> list[Message]:
         """Return the user messages that must go to the association, in order."""
         self._clamp(now)
-        outbox, self._outbox = self._outbox, []
+        outbox, self.outbox = self.outbox, []
         self._pending_bytes = 0
         return outbox
 
@@ -395,7 +394,7 @@ class Endpoint(Machine[Message, Message, Event]):
                 channel.max_packet_life_time,
                 channel.priority,
             )
-            self._outbox.append(Message(channel.id, DCEP, serialize(request), priority=channel.priority))
+            self.outbox.append(Message(channel.id, DCEP, serialize(request), priority=channel.priority))
         self._events.append(ChannelOpened(channel))
 
     @staticmethod
@@ -451,7 +450,7 @@ class Endpoint(Machine[Message, Message, Event]):
     def _accept(self, stream_id: int, message: Open) -> None:
         channel = self._channels[stream_id] = _channel_of(message, stream_id, negotiated=False)
         channel.state = "open"
-        self._outbox.append(Message(stream_id, DCEP, serialize(Ack()), priority=message.priority))
+        self.outbox.append(Message(stream_id, DCEP, serialize(Ack()), priority=message.priority))
         self._events.append(ChannelAnnounced(channel))
         self._events.append(ChannelOpened(channel))
 
@@ -496,7 +495,7 @@ class Endpoint(Machine[Message, Message, Event]):
     def _end(self, error: PeerError | None) -> None:
         self._closed = True
         self._timers.clear()
-        self._outbox.clear()
+        self.outbox.clear()
         self._resetting.clear()
         self._events.append(Closed(error))
 

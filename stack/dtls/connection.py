@@ -236,7 +236,8 @@ class Connection(Machine[bytes, bytes, Event]):
         Raises:
             LocalError: What `send` raises.
         """
-        self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         if self._state is not _CONNECTED:
             raise LocalError(f"cannot send while {self._state}")
         for data in batch:
@@ -301,7 +302,8 @@ class Connection(Machine[bytes, bytes, Event]):
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return the datagrams that must leave: handshake flights, application data, alerts, in this order."""
-        self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         datagrams = self._flights.datagrams(self._writers) if self._flights.due else []
         if self._queued:
             queued, self._queued = self._queued, []
@@ -319,7 +321,8 @@ class Connection(Machine[bytes, bytes, Event]):
 
     def receive_datagram(self, datagram: bytes, now: float) -> None:
         """Take one datagram: one record or several (RFC 6347 section 4.1.1)."""
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         size = len(datagram)
         # One record of application data that fills its datagram is what bulk transfer consists of: the short way.
         if self._handshake_complete and size >= HEADER_SIZE and not self._over:
@@ -337,7 +340,7 @@ class Connection(Machine[bytes, bytes, Event]):
         elif self._state is ConnectionState.NEW:
             self._hold(datagram)
         else:
-            self._receive_records(datagram, now)
+            self._receive_records(datagram, self._now)
 
     def receive_batch(self, datagrams: Sequence[bytes], now: float) -> None:
         """Take what a socket had, in order; faster than one by one where it is application data."""

@@ -286,7 +286,7 @@ class PeerConnection(Negotiation):
         """
         if channel.state != "open":
             raise InvalidStateError(f"data channel {channel.label!r} is {channel.state}, not open")
-        self.transport.send_message(channel, data, self._clamp(now))
+        self.transport.send_message(channel, data, now)
 
     def close_channel(self, channel: datachannel.Channel, now: float) -> None:
         """Close a channel once what was sent on it is delivered."""
@@ -376,7 +376,7 @@ class PeerConnection(Negotiation):
         if datagram.data[:1] > LAST_STUN:
             self.packets_received += 1
             self.bytes_received += len(datagram.data)
-        self.transport.receive_datagram(datagram, self._clamp(now))
+        self.transport.receive_datagram(datagram, now)
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take what a socket had, in order: the same as `receive_datagram` for each, for less."""

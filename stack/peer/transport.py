@@ -26,6 +26,8 @@ MAX_EARLY_DTLS: Final = 8
 DTLS_MIN_TIMEOUT: Final = 0.05  # the RTT that ICE measured, twice, within these bounds: quick, and sane on a satellite
 DTLS_MAX_TIMEOUT: Final = 3.0
 
+_FULL: Final = "the send buffer is full: wait for bufferedamountlow before sending more"
+
 EXPORTER_LABEL: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
 
 
@@ -199,12 +201,17 @@ class Transport(Machine[Datagram, Datagram, Event]):
             message = self.channels.compose(channel, data)
         except LocalError as error:
             raise OperationError(str(error)) from error
-        if association is None or not association.can_buffer(len(message.data)):
-            raise OperationError("the send buffer is full: wait for bufferedamountlow before sending more")
+        if association is None:
+            raise OperationError(_FULL)
         # At once, so that what is buffered is counted in one place; behind the OPEN, if that has not gone yet.
-        if self.channels.pending:
+        if self.channels.outbox:
             self._push_messages(association, now)
-        self._push(association, message, now)
+        try:
+            self._push(association, message, now)
+        except LocalError as error:  # the association ended under it, or has no room
+            if not association.can_buffer(len(message.data)):
+                raise OperationError(_FULL) from error
+            self._dropped["message-without-association"] += 1
         channel.messages_sent += 1
         channel.bytes_sent += len(message.data) if data else 0
 
@@ -504,7 +511,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     channels.abort(now, error)
         # Events first: a reset asked for by the application goes behind the data that it sent before.
         resets = self._take_channel_events()
-        if channels.pending:
+        if channels.outbox:
             self._push_messages(association, now)
         if resets:
             try:
@@ -516,24 +523,25 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _push_messages(self, association: sctp.Association, now: float) -> None:
         for message in self.channels.datagrams_to_send(now):
-            self._push(association, message, now)
+            try:
+                self._push(association, message, now)
+            except LocalError:  # the association ended under it
+                self._dropped["message-without-association"] += 1
 
-    def _push(self, association: sctp.Association, message: datachannel.Message, now: float) -> None:
+    @staticmethod
+    def _push(association: sctp.Association, message: datachannel.Message, now: float) -> None:
         lifetime = message.max_packet_life_time
-        try:
-            association.send(
-                message.stream_id,
-                message.ppid,
-                message.data,
-                now,
-                ordered=message.ordered,
-                max_retransmits=message.max_retransmits,
-                lifetime=None if lifetime is None else lifetime / 1000,
-                priority=message.priority or 1,  # aiortc opens with priority 0, a weight needs at least 1
-                replace_key="latest" if message.latest else None,
-            )
-        except LocalError:  # the association ended under it
-            self._dropped["message-without-association"] += 1
+        association.send(
+            message.stream_id,
+            message.ppid,
+            message.data,
+            now,
+            ordered=message.ordered,
+            max_retransmits=message.max_retransmits,
+            lifetime=None if lifetime is None else lifetime / 1000,
+            priority=message.priority or 1,  # aiortc opens with priority 0, a weight needs at least 1
+            replace_key="latest" if message.latest else None,
+        )
 
     def _take_channel_events(self) -> list[int]:
         """Move channel events up; return the streams whose reset was asked for."""

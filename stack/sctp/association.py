@@ -441,7 +441,8 @@ class Association(Interface):
                 request = self._reconfig.transmit(now)
                 if request is not None:
                     writer.add(request)
-            self._path_mtu.transmit(now)
+            if self._path_mtu.searching or outbound.vanished:
+                self._path_mtu.transmit(now)
             outbound.transmit(now, writer)
         if context.state is not State.ESTABLISHED:
             self._shutdown.transmit(inbound, now)

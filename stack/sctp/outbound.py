@@ -238,8 +238,7 @@ class Outbound(Acknowledgement):
         if self._forward_due:  # something has expired meanwhile
             writer.flush()  # control chunks go before DATA (RFC 9260 section 6.10)
             self._send_forward_tsn(now, writer)
-        if self._sent and T3 not in self._context.timers:
-            self._context.timers.set(T3, now + self.rto.rto)
+        if self._sent and self._context.timers.set_default(T3, now + self.rto.rto):
             self._heard = False
 
     def _ceiling(self, now: float) -> int:

@@ -30,13 +30,13 @@ class PathMtu:
     Source: RFC 8899 section 5 and section 6.2.
     """
 
-    __slots__ = ("_base", "_context", "_count", "_due", "_outbound", "_pending", "_searching", "_size", "_too_large")
+    __slots__ = ("_base", "_context", "_count", "_due", "_outbound", "_pending", "searching", "_size", "_too_large")
 
     def __init__(self, context: Context, outbound: Outbound) -> None:
         self._context = context
         self._outbound = outbound
         self._base = context.config.max_packet_size
-        self._searching = False
+        self.searching = False
         self._size = 0  # of the probe under way, 0 for none
         self._too_large = 0
         self._count = 0
@@ -52,7 +52,7 @@ class PathMtu:
         self._due = False
         self._size = self._count = 0
         self._too_large = limit + 4 if limit is not None else 0
-        self._searching = limit is not None and limit > self._base
+        self.searching = limit is not None and limit > self._base
         self._use(self._base)
 
     def _use(self, size: int) -> None:
@@ -67,10 +67,10 @@ class PathMtu:
         context, outbound = self._context, self._outbound
         if outbound.vanished and context.packet_size > self._base:
             self.restart()
-            self._searching = False
+            self.searching = False
             context.timers.set(MTU_TIMER, now + RETRY_SECONDS)
         outbound.vanished = False
-        if context.state is not State.ESTABLISHED or outbound.rto.srtt is None or not self._searching:
+        if context.state is not State.ESTABLISHED or outbound.rto.srtt is None or not self.searching:
             return
         if not self._size:
             self._next_size(now)
@@ -91,7 +91,7 @@ class PathMtu:
         first = limit == self._context.config.path_mtu_limit
         size = limit if first else (confirmed + self._too_large) // 2 & ~3
         if size <= confirmed or self._too_large - confirmed < SEARCH_STEP:
-            self._searching = False
+            self.searching = False
             self._context.timers.set(MTU_TIMER, now + RAISE_SECONDS)
             return
         self._size, self._count, self._due = size, 0, True
@@ -109,9 +109,9 @@ class PathMtu:
     def handle_timer(self) -> None:
         """A probe was not answered, or it is time for another search."""
         limit = self._context.config.path_mtu_limit
-        if not self._searching:
+        if not self.searching:
             if limit is not None:
-                self._searching = True
+                self.searching = True
                 self._too_large = limit + 4
         elif self._count < MAX_PROBES:
             self._due = True

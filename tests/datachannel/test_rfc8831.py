@@ -214,9 +214,9 @@ def test_what_a_holder_hands_on_at_once_is_not_queued():
     end = Endpoint(is_dtls_client=True)
     end.set_connected(1.0)
     channel = end.open("x", now=1.0)
-    assert end.pending == 1  # the OPEN
+    assert len(end.outbox) == 1  # the OPEN
     assert end.compose(channel, b"x") == Message(0, 53, b"x")
-    assert end.pending == 1
+    assert len(end.outbox) == 1
     end.close_channel(channel, 1.0)
     with pytest.raises(LocalError, match="not open"):
         end.compose(channel, b"x")
