@@ -62,10 +62,11 @@ class Association(Interface):
     ) -> None:
         super().__init__()
         self._config = config
-        self._context = Context(config, random_bytes, self._timers, self.dropped, self._events)
+        self._context = Context(config, random_bytes, self._timers, self._dropped, self._events)
         self._handshake = Handshake(self._context, self._on_agreed, self._on_established, beginning)
         self._outbound = Outbound(self._context, self._handshake.local_tsn)
         self._inbound: Inbound | None = None
+        self._unread: tuple[bytes, int, int, float] | None = None  # a SACK: its packet, from where to where, and when
         self._data_kind = wire.DATA  # and what takes it
         self._receive_data: _Handler = self._receive_unwelcome_data
         self._reconfig: Reconfig | None = None
@@ -142,6 +143,7 @@ class Association(Interface):
         now = self._clamp(now)
         if self._terminated or self._closing:
             return
+        self._read_sack()
         self._closing = True
         if self._context.state in _SETTING_UP:
             self._abort(None)
@@ -160,6 +162,11 @@ class Association(Interface):
         self._clamp(now)
         if not self._terminated:
             self._abort(None, wire.serialize_parameter(wire.CAUSE_USER_ABORT, reason.encode()[:256]))
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` wants to be called, or None."""
+        self._read_sack()
+        return super().next_timer()
 
     def next_event(self) -> Event | None:
         """Return the oldest event not yet taken, or None. Taking messages makes room in the receive window."""
@@ -183,10 +190,10 @@ class Association(Interface):
         """
         now = self._clamp(now)
         if self._terminated:
-            self.dropped["closed"] += 1
+            self._dropped["closed"] += 1
             return
         if len(datagram) < wire.HEADER_SIZE + 4:
-            self.dropped["truncated"] += 1
+            self._dropped["truncated"] += 1
             return
         if not datagram.startswith(self._head):
             self._receive_unusual(datagram)
@@ -195,7 +202,7 @@ class Association(Interface):
         if checksum or not self._config.zero_checksum:
             body, offset = datagram[12:], 0
             if crc32c(body, self._head_crc) != checksum:
-                self.dropped["bad-checksum"] += 1
+                self._dropped["bad-checksum"] += 1
                 return
         else:  # RFC 9653 section 5.3: we announced that we accept it
             body, offset = datagram, 12
@@ -210,12 +217,12 @@ class Association(Interface):
         try:
             while offset < end:
                 if end - offset < 4:
-                    self.dropped["truncated"] += 1
+                    self._dropped["truncated"] += 1
                     break
                 kind, flags, length = _unpack_chunk(body, offset)
                 stop = offset + length
                 if length < 4 or stop > end:
-                    self.dropped["bad-chunk-length"] += 1
+                    self._dropped["bad-chunk-length"] += 1
                     break
                 if kind == self._data_kind and self._context.receiving:
                     self._receive_data(body, offset + 4, stop, flags)
@@ -236,17 +243,18 @@ class Association(Interface):
     def _receive_control(self, kind: int, flags: int, data: bytes, offset: int, end: int) -> bool:
         """Process one chunk that is neither DATA nor SACK; return whether to go on with the packet."""
         handler = self._handlers.get(kind)
+        self._read_sack()
         if handler is None:
             return self._receive_unknown(kind, data, offset, end)
         try:
             handler(data, offset + 4, end, flags)
         except ParseError as error:
-            self.dropped[error.reason] += 1
+            self._dropped[error.reason] += 1
         return not self._terminated
 
     def _receive_unknown(self, kind: int, data: bytes, offset: int, end: int) -> bool:
         """The two highest bits of an unknown type say what to do (RFC 9260 section 3.2)."""
-        self.dropped["unknown-chunk"] += 1
+        self._dropped["unknown-chunk"] += 1
         if kind & 0x40 and self._handshake.peer_tag:
             cause = wire.serialize_parameter(wire.CAUSE_UNRECOGNIZED_CHUNK, data[offset:end])
             self._context.queue(wire.serialize_chunk(wire.ERROR, 0, cause))
@@ -257,25 +265,26 @@ class Association(Interface):
 
         Source: RFC 9260 section 8.5.1.
         """
+        self._read_sack()
         # Deviates: section 8.4 answers out of the blue packets; inside DTLS there is nobody else to be told.
         source, destination, tag, _ = wire.HEADER.unpack_from(datagram)
         if (source, destination) != (self._config.remote_port, self._config.local_port):
-            self.dropped["wrong-port"] += 1
+            self._dropped["wrong-port"] += 1
             return
         if crc32c(datagram[:8] + bytes(4) + datagram[12:]) != _unpack_checksum(datagram, 8)[0]:
-            self.dropped["bad-checksum"] += 1
+            self._dropped["bad-checksum"] += 1
             return
         kind, flags, length = _unpack_chunk(datagram, wire.HEADER_SIZE)
         end = wire.HEADER_SIZE + length
         if length < 4 or end > len(datagram):
-            self.dropped["bad-chunk-length"] += 1
+            self._dropped["bad-chunk-length"] += 1
             return
         start = wire.HEADER_SIZE + 4
         reflected = flags & wire.FLAG_TAG_REFLECTED and tag and tag == self._handshake.peer_tag
         try:
             if kind == wire.INIT and not tag:
                 if (end + 3 & ~3) < len(datagram):  # RFC 9260 section 3.3.2: it is alone
-                    self.dropped["bundled-init"] += 1
+                    self._dropped["bundled-init"] += 1
                 else:
                     self._handshake.receive_init(datagram, start, end, self._now)
             elif kind == wire.COOKIE_ECHO:
@@ -286,9 +295,9 @@ class Association(Interface):
             elif kind == wire.SHUTDOWN_COMPLETE and reflected:
                 self._receive_shutdown_complete(datagram, start, end, flags)
             else:
-                self.dropped["bad-verification-tag"] += 1
+                self._dropped["bad-verification-tag"] += 1
         except ParseError as error:
-            self.dropped[error.reason] += 1
+            self._dropped[error.reason] += 1
 
     # Chunks
 
@@ -329,14 +338,24 @@ class Association(Interface):
         self._handshake.receive_cookie_ack()
 
     def _receive_sack(self, data: bytes, offset: int, end: int) -> None:
+        """Keep a SACK until it matters what it says, which is after the answer of the application has left, mostly."""
         if self._inbound is None:
-            self.dropped["unexpected-chunk"] += 1
+            self._dropped["unexpected-chunk"] += 1
             return
+        self._read_sack()
+        self._unread = (data, offset, end, self._now)
+
+    def _read_sack(self) -> None:
+        """Process the SACK that waits for it, if there is one."""
+        if self._unread is None:
+            return
+        data, offset, end, then = self._unread
+        self._unread = None
         try:
-            if self._outbound.receive_sack(data, offset, end, self._now):
+            if self._outbound.receive_sack(data, offset, end, then):
                 self._errors = 0
         except ParseError as error:
-            self.dropped[error.reason] += 1
+            self._dropped[error.reason] += 1
 
     def _receive_heartbeat(self, data: bytes, offset: int, end: int, _flags: int) -> None:
         if self._inbound is None:
@@ -423,6 +442,8 @@ class Association(Interface):
 
     def _transmit(self, inbound: Inbound, now: float) -> None:
         context, outbound = self._context, self._outbound
+        if self._unread is not None and not (outbound.sends_anyway and context.state is State.ESTABLISHED):
+            self._read_sack()
         writer = context.writer
         sending = context.sending
         if inbound.sack_now or inbound.unacknowledged_packets:
@@ -452,6 +473,7 @@ class Association(Interface):
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
         now = self._clamp(now)
+        self._read_sack()
         for name in self._timers.expire(now):
             if not self._terminated:
                 self._timer_handlers[name](now)
@@ -540,6 +562,7 @@ class Association(Interface):
         if self._terminated:
             return
         self._terminated = True
+        self._unread = None
         if self._context.state is not State.CLOSED:
             self._context.enter(State.CLOSED)
         self._context.alone.clear()

@@ -1,5 +1,7 @@
 """What the user of an association sees and commands, but for its beginning and its end."""
 
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Iterable
 
 from ..core import LocalError, Machine
@@ -25,6 +27,21 @@ class Interface(Machine[bytes, bytes, Event]):
     _path_mtu: PathMtu
     _terminated: bool
 
+    @abstractmethod
+    def _read_sack(self) -> None: ...
+
+    @property
+    def _informed(self) -> Outbound:
+        """The sending half, once it knows what the peer has acknowledged."""
+        self._read_sack()
+        return self._outbound
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many inputs were dropped, by reason."""
+        self._read_sack()
+        return self._dropped
+
     @property
     def state(self) -> State:
         """Where the association stands."""
@@ -33,37 +50,38 @@ class Interface(Machine[bytes, bytes, Event]):
     @property
     def stats(self) -> Stats:
         """Counters; live, not a copy."""
+        self._read_sack()
         return self._context.stats
 
     @property
     def cwnd(self) -> int:
         """Congestion window, bytes."""
-        return self._outbound.congestion.cwnd
+        return self._informed.congestion.cwnd
 
     @property
     def ssthresh(self) -> int:
         """Slow start threshold, bytes."""
-        return self._outbound.congestion.ssthresh
+        return self._informed.congestion.ssthresh
 
     @property
     def srtt(self) -> float | None:
         """Smoothed round trip time, seconds; None before the first measurement."""
-        return self._outbound.rto.srtt
+        return self._informed.rto.srtt
 
     @property
     def rto(self) -> float:
         """Retransmission timeout, seconds."""
-        return self._outbound.rto.rto
+        return self._informed.rto.rto
 
     @property
     def outstanding_bytes(self) -> int:
         """Bytes in flight, chunk headers included."""
-        return self._outbound.flight
+        return self._informed.flight
 
     @property
     def peer_rwnd(self) -> int:
         """The peer's advertised receive window, bytes."""
-        return self._outbound.peer_rwnd
+        return self._informed.peer_rwnd
 
     @property
     def packet_size(self) -> int:
@@ -175,6 +193,7 @@ class Interface(Machine[bytes, bytes, Event]):
         Source: RFC 6525 section 5.1.2.
         """
         self._clamp(now)
+        self._read_sack()
         wanted = list(dict.fromkeys(stream_ids))
         if self._reconfig is None or not self._context.sending:
             raise LocalError("not-established")
@@ -197,6 +216,7 @@ class Interface(Machine[bytes, bytes, Event]):
         Source: RFC 6525 section 5.1.5 and section 5.1.6.
         """
         self._clamp(now)
+        self._read_sack()
         if self._reconfig is None or self._inbound is None or not self._context.sending:
             raise LocalError("not-established")
         if outgoing < 0 or incoming < 0:
@@ -212,6 +232,7 @@ class Interface(Machine[bytes, bytes, Event]):
     def path_changed(self, now: float) -> None:
         """Forget what is known of the path, which is another one from now on, and do not wait for its slow timers."""
         now = self._clamp(now)
+        self._read_sack()
         self._errors = 0
         self._path_mtu.restart()
         self._outbound.path_changed()

@@ -29,6 +29,7 @@ from .wire import (
     PacketWriter,
 )
 
+MAX_ANYWAY: Final = 4  # messages that are sent before a SACK is read, so few that with headers they fit in two packets
 MAX_OUTSTANDING_CHUNKS: Final = 16384
 """Chunks sent and not acknowledged cumulatively: gap ack blocks reach 65535 TSNs, receivers' bitmaps less far, and
 16384 full packets are more than any receiver's window."""
@@ -168,6 +169,20 @@ class Outbound(Acknowledgement):
         """Whether something waits and the congestion window has room."""
         return self.flight < self.congestion.cwnd and (
             bool(self._lost) or self._current is not None or bool(self.scheduler.ready)
+        )
+
+    @property
+    def sends_anyway(self) -> bool:
+        """Whether all that waits is a few small messages, which may leave whatever the next SACK says."""
+        waiting, room = self.scheduler, 2 * self._step + self.flight
+        return (
+            0 < waiting.buffered <= self._step
+            and waiting.queued <= MAX_ANYWAY
+            and room < self.congestion.cwnd
+            and room < self.peer_rwnd
+            and not self._lost
+            and not self._forward_due
+            and not self._gaps
         )
 
     def stream_drained(self, stream: OutboundStream) -> bool:
