@@ -72,8 +72,12 @@ class GcmWriter(RecordWriter):
 
     def protect(self, content_type: int, contents: list[bytes]) -> list[bytes]:
         """Return one protected record for each of `contents`."""
-        if len(contents) == 1:
-            return [self._protect_one(content_type, contents[0])]
+        if len(contents) == 1:  # as most messages that are not bulk: what the loop below does, without it
+            (content,), number = contents, self.number
+            self.number, size = number + 1, len(content)
+            header = _pack_gcm_header(content_type, DTLS_1_2, number, size + 24, number)
+            associated = header[3:11] + _pack_suffix(content_type, DTLS_1_2, size)
+            return [header + self._encrypt(self._salt + header[13:], content, associated)]
         prefix, salt, encrypt, number = _PREFIXES[content_type], self._salt, self._encrypt, self.number
         self.number = end = number + len(contents)
         size, lengths, suffix = -1, b"", b""
@@ -94,14 +98,6 @@ class GcmWriter(RecordWriter):
                 # Type and version, number, length, explicit nonce, ciphertext: the number stands in both gaps.
                 append(explicit.join((prefix, lengths, encrypt(salt + explicit, content, explicit + suffix))))
         return records
-
-    def _protect_one(self, content_type: int, content: bytes) -> bytes:
-        """Return what the loop of `protect` does for one: most messages that are not bulk come alone."""
-        number, size = self.number, len(content)
-        self.number = number + 1
-        header = _pack_gcm_header(content_type, DTLS_1_2, number, size + 24, number)
-        associated = header[3:11] + _pack_suffix(content_type, DTLS_1_2, size)
-        return header + self._encrypt(self._salt + header[13:], content, associated)
 
 
 class ChaChaWriter(RecordWriter):

@@ -44,6 +44,7 @@ class Liveness:
     Attributes:
         suspected_at: When probing began, None while all is well.
         waiting_since: When data left after which nothing has been heard yet.
+        watched: Whether the timer `SILENCE` runs.
         asked_at: When the last consent check left.
     """
 
@@ -56,12 +57,14 @@ class Liveness:
         "asked_at",
         "suspected_at",
         "waiting_since",
+        "watched",
     )
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
         self.suspected_at: float | None = None
         self.waiting_since: float | None = None
+        self.watched = False
         self.asked_at = float("-inf")
         self._by_silence = False
         self._hinted = False
@@ -71,8 +74,9 @@ class Liveness:
     def sent(self, now: float, rtt: float | None) -> None:
         """Take note that data leaves, after which nothing was sent before an answer."""
         self.waiting_since = now
-        if SILENCE not in self._timers:
-            self._timers.set(SILENCE, now + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN))
+        if not self.watched:
+            self.watched = True
+            self._timers.set_default(SILENCE, now + _window(rtt, _SILENCE_RTTS, _SILENCE_MIN))
 
     def asked(self, now: float, rtt: float | None) -> None:
         """Take note that a consent check leaves."""
@@ -82,6 +86,7 @@ class Liveness:
 
     def is_silent(self, now: float, rtt: float | None) -> bool:
         """Handle the timer `SILENCE`: tell whether nothing was heard for too long; else wait on if data was sent."""
+        self.watched = False
         if self.waiting_since is None:
             return False
         minimum = _HINTED_SILENCE_MIN if self._hinted_for == self.waiting_since else _SILENCE_MIN
@@ -89,6 +94,7 @@ class Liveness:
         if now >= due:
             return True
         self._timers.set(SILENCE, due)
+        self.watched = True
         return False
 
     def hint(self, now: float, rtt: float | None) -> bool:
@@ -136,6 +142,7 @@ class Liveness:
     def calm(self) -> None:
         """Take note that the selected pair has answered, or that another one is selected."""
         self.suspected_at = self.waiting_since = self._hinted_for = None
+        self.watched = False
         for name in (SILENCE, UNANSWERED, PROBE, OUTAGE):
             self._timers.cancel(name)
 

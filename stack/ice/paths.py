@@ -283,7 +283,7 @@ class Paths(Pairing):
             self._suspect(now, self._liveness.asked_at, by_silence=False)
         elif name == SILENCE:
             since = self._liveness.waiting_since
-            if since is not None and self._liveness.is_silent(now, selected.rtt):
+            if self._liveness.is_silent(now, selected.rtt) and since is not None:
                 self._suspect(now, since, by_silence=True)
         elif name == PROBE:
             self._probe(now)

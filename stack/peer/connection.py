@@ -432,6 +432,8 @@ class PeerConnection(Negotiation):
     def _receive_media(self, now: float) -> None:
         if self.transport.stirred:
             self.transport.poll(now)
+        elif not self.session.transceivers:
+            return
         if self.session.transceivers or self.transport.media.waits:
             self.media.receive(now)
 
@@ -462,8 +464,7 @@ class PeerConnection(Negotiation):
     # -- events ------------------------------------------------------------------------------------------------
 
     def _take_events(self) -> None:
-        if self.transport.stirred or self.transport.has_events():
-            self._take_transport_events()
+        self._take_transport_events()
         if self.session.transceivers:
             self._take_media_events()
 

@@ -277,9 +277,6 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def receive_batch(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take what a socket had, in order; a run of DTLS or RTP on one path is looked up once and opened together."""
-        if len(datagrams) == 1:
-            self.receive_datagram(datagrams[0], now)
-            return
         now = self._clamp(now)
         run: list[bytes] = []
         last: Datagram | None = None  # what came last, if it is in the run

@@ -342,7 +342,8 @@ class Association(Interface):
         if self._inbound is None:
             self._dropped["unexpected-chunk"] += 1
             return
-        self._read_sack()
+        if self._unread is not None:
+            self._read_sack()
         self._unread = (data, offset, end, self._now)
 
     def _read_sack(self) -> None:

@@ -44,6 +44,7 @@ MAX_EARLY_CHUNKS: Final = 16  # beside COOKIE ECHO: a packet of tiny messages ho
 _pack_data = DATA_CHUNK.pack
 _pack_i_data = I_DATA_CHUNK.pack
 _MASK: Final = 0xFFFFFFFF
+_WHOLE: Final = FLAG_BEGIN | FLAG_END
 
 
 class Outbound(Acknowledgement):
@@ -291,6 +292,9 @@ class Outbound(Acknowledgement):
                 if message is None:
                     break
                 if message.first_tsn < 0:
+                    if len(message.data) <= self._step:
+                        self._send_whole(message, writer, ceiling, now)
+                        continue
                     self._begin(message)
             if message.expires is not None and now > message.expires and self.partial_reliability:
                 self._abandon(message)
@@ -316,6 +320,17 @@ class Outbound(Acknowledgement):
 
     def _begin(self, message: Message) -> None:
         """Number a message that sends its first fragment, and decide whether it may be interrupted."""
+        self._number(message)
+        size = len(message.data)
+        if size > self._step:
+            message.stream.current = message
+            if not self.interleaving or self._begun + size > self._begun_limit:
+                self._current = message
+            self._begun += size
+        elif not self.interleaving:
+            self._current = message
+
+    def _number(self, message: Message) -> None:
         stream, interleaving = message.stream, self.interleaving
         mask = _MASK if interleaving else 0xFFFF
         if message.ordered:
@@ -325,14 +340,6 @@ class Outbound(Acknowledgement):
             message.ssn = stream.next_unordered
             stream.next_unordered = message.ssn + 1 & mask
         message.first_tsn = self.next_tsn
-        size = len(message.data)
-        if size > self._step:
-            stream.current = message
-            if not interleaving or self._begun + size > self._begun_limit:
-                self._current = message
-            self._begun += size
-        elif not interleaving:
-            self._current = message
 
     def _finish(self, message: Message) -> None:
         """Take that the last fragment was sent."""
@@ -342,6 +349,31 @@ class Outbound(Acknowledgement):
             self._begun -= len(message.data)
         if self._current is message:
             self._current = None
+        self._context.stats.messages_sent += 1
+
+    def _send_whole(self, message: Message, writer: PacketWriter, ceiling: int, now: float) -> None:
+        """Send a message that one chunk holds, for which the windows have room: the short way, as most are small.
+
+        Source: RFC 9260 section 6.9, RFC 8260 section 2.2.
+        """
+        self._number(message)
+        data, stream, tsn, scheduler = message.data, message.stream, self.next_tsn, self.scheduler
+        length = len(data) + (I_DATA_HEADER_SIZE if self.interleaving else DATA_HEADER_SIZE)
+        size = length + 3 & ~3
+        self.flight = flight = self.flight + size
+        flags = _WHOLE if message.ordered else _WHOLE | FLAG_UNORDERED
+        if not (stream.queue or scheduler.ready) or flight >= ceiling or flight + size > self.peer_rwnd:
+            flags |= FLAG_IMMEDIATE  # as in `_send_fragments`
+        if self.interleaving:
+            header = _pack_i_data(I_DATA, flags, length, tsn & _MASK, stream.id, 0, message.ssn, message.ppid)
+        else:
+            header = _pack_data(DATA, flags, length, tsn & _MASK, stream.id, message.ssn, message.ppid)
+        chunk = header + data + PADDING[length & 3]
+        self._sent.append(Sent(chunk, size, message, writer.add(chunk), now))
+        message.offset = len(data)
+        message.last_tsn = stream.last_tsn = tsn
+        self.next_tsn = tsn + 1
+        scheduler.sent_whole(message)
         self._context.stats.messages_sent += 1
 
     def _send_fragments(self, message: Message, stop: int, writer: PacketWriter, ceiling: int, now: float) -> bool:

@@ -30,7 +30,7 @@ class PathMtu:
     Source: RFC 8899 section 5 and section 6.2.
     """
 
-    __slots__ = ("_base", "_context", "_count", "_due", "_outbound", "_pending", "searching", "_size", "_too_large")
+    __slots__ = ("_base", "_context", "_count", "_due", "_outbound", "_pending", "_size", "_too_large", "searching")
 
     def __init__(self, context: Context, outbound: Outbound) -> None:
         self._context = context

@@ -254,6 +254,15 @@ class Scheduler:
         stream.buffered -= size
         self.buffered -= size
 
+    def sent_whole(self, message: Message) -> None:
+        """Do what `sent` and `paid` do, for a message taken by `next` that is sent whole."""
+        stream, size = message.stream, len(message.data)
+        stream.buffered -= size
+        self.buffered -= size
+        stream.finish += size / message.priority
+        if stream.queue and not stream.scheduled:
+            self._schedule(stream, stream.finish)
+
     def refuse(self, first_refused: int) -> int:
         """Forget the streams from id `first_refused` on, which were not granted; return the number of messages."""
         lost = 0
