@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
 from ..core import LocalError
-from .system_addresses import CACHED, IpAddress, system_addresses
+from .system_addresses import CACHED, Addresses, IpAddress, system_addresses
 
 Mode = Literal["all", "default-route", "default-route-hidden", "proxy"]
 Result = TypeVar("Result")
@@ -217,26 +217,31 @@ def local_addresses(policy: AddressPolicy = DEFAULT_POLICY) -> list[LocalAddress
     addresses that are not unique or deprecated, and those that tell who we are where the system has temporary ones.
     The order is that of the network cost, and among equals that of RFC 8421 section 4: families take turns.
     """
-    found = list(_usable(policy))
-    chosen = [entry for entry in found if not entry.is_loopback]
+    found, routed = system_addresses(), _default_routes()
+    chosen = list(_usable(found, routed, policy, loopback=False))
     if policy.mode != "all":
         chosen = _on_default_route(chosen, policy)
     if policy.use_loopback == "always" or (policy.use_loopback == "fallback" and not chosen):
-        chosen += [entry for entry in found if entry.is_loopback]
+        chosen += _usable(found, routed, policy, loopback=True)
     return _ordered(chosen)[:MAX_ADDRESSES]
 
 
-def _usable(policy: AddressPolicy) -> Iterator[LocalAddress]:
-    routed = _default_routes()
-    for name, addresses in system_addresses().items():
-        entries = [found for found in addresses if _is_usable(found[0]) and policy.allows(name, found[0])]
+def _usable(
+    found: Addresses, routed: set[tuple[str, int]], policy: AddressPolicy, *, loopback: bool
+) -> Iterator[LocalAddress]:
+    for name, addresses in found.items():
+        entries = [
+            (address, flags)
+            for address, flags in addresses
+            if _is_usable(address) and address.is_loopback is loopback and policy.allows(name, address)
+        ]
         if not entries or not _is_up(name):
             continue
         kind = policy.kind_of(name)
         cost = policy.cost_of(kind)
         for address in _private_first(entries):
             outgoing = name if (name, address.version) in routed else ""
-            yield LocalAddress(_text(address), name, address.is_loopback, kind, cost, outgoing=outgoing)
+            yield LocalAddress(_text(address), name, loopback, kind, cost, outgoing=outgoing)
 
 
 @lru_cache(maxsize=CACHED)
