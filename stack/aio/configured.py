@@ -67,13 +67,16 @@ class Configured(States):
 
     def _settings(self, machine: MachineConfiguration | None) -> MachineConfiguration:
         ours = self._configuration
-        settings = machine or MachineConfiguration(ntp_offset=ntp_offset(), playout_delay=ours.playoutDelay)
+        given: dict[str, Any] = {
+            "ntp_offset": ntp_offset(),
+            "playout_delay": ours.playoutDelay,
+            "bundle_policy": ours.bundlePolicy,
+            "packet_reports": tuple(ours.packetReports),
+            "encrypt_extensions": ours.encryptHeaderExtensions,
+            "sctp_init": ours.sctpInit,
+        }
+        settings = machine or MachineConfiguration(**given)
         changes: dict[str, Any] = {}
-        if machine is None:
-            changes["bundle_policy"] = ours.bundlePolicy
-            changes["packet_reports"] = tuple(ours.packetReports)
-            changes["encrypt_extensions"] = ours.encryptHeaderExtensions
-            changes["sctp_init"] = ours.sctpInit
         if ours.iceTransportPolicy == "relay":
             changes["ice_transport_policy"] = "relay"
         if ours.pathMtu is not None:
@@ -85,7 +88,7 @@ class Configured(States):
             changes["keylog"] = key_log_writer(key_log)
         if ours.packetLog is not None:
             self._packet_log = changes["packet_log"] = PacketLog(ours.packetLog)
-        return dataclasses.replace(settings, **changes)
+        return dataclasses.replace(settings, **changes) if changes else settings
 
     def getConfiguration(self) -> RTCConfiguration:
         """Return a copy of the configuration (W3C getConfiguration)."""

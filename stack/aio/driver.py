@@ -99,8 +99,11 @@ class Driver:
         self._flushing = True
         machine, busy = self._machine, False
         try:
-            machine.poll(self.now())
-            self._report_events()  # first, so that an answer leaves in the same packet as the acknowledgement
+            # First, so that an answer leaves in the same packet as the acknowledgement; but while the connection is
+            # being made the peer waits for what is to be sent, and nobody can answer yet.
+            if machine.connection_state == "connected":
+                machine.poll(self.now())
+                self._report_events()
             for _ in range(MAX_ROUNDS):
                 datagrams = machine.datagrams_to_send(self.now())
                 if datagrams:

@@ -19,11 +19,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
-import ifaddr
-
 from ..core import LocalError
+from .system_addresses import CACHED, Addresses, IpAddress, system_addresses
 
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Mode = Literal["all", "default-route", "default-route-hidden", "proxy"]
 Result = TypeVar("Result")
 
@@ -59,16 +57,13 @@ KINDS: Final = (
 )
 """Interface names by pattern, first match: asked when the system does not say what an interface is."""
 
-CACHED: Final = 256
-"""Addresses and interfaces of which is remembered what cannot change: more than `MAX_ADDRESSES`, many times over."""
-
 _FAR_AWAY: Final = {4: "198.41.0.4", 6: "2001:503:ba3e::2:30"}  # a.root-servers.net: no network of ours has it
 _SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
 _IPV4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
 _NET: Final = Path("/sys/class/net")
-_IF_INET6: Final = Path("/proc/net/if_inet6")
 _ROUTE: Final = Path("/proc/net/route")
 _IPV6_ROUTE: Final = Path("/proc/net/ipv6_route")
+_ANY: Final = "0" * 32  # the address :: as ipv6_route has it
 _ROUTE_UP: Final = 0x1  # RTF_UP
 _ROUTE_UP_OR_REJECT: Final = 0x201  # RTF_UP | RTF_REJECT
 _SIOCGIFFLAGS: Final = 0x8913
@@ -222,36 +217,31 @@ def local_addresses(policy: AddressPolicy = DEFAULT_POLICY) -> list[LocalAddress
     addresses that are not unique or deprecated, and those that tell who we are where the system has temporary ones.
     The order is that of the network cost, and among equals that of RFC 8421 section 4: families take turns.
     """
-    found = list(_usable(policy))
-    chosen = [entry for entry in found if not entry.is_loopback]
+    found, routed = system_addresses(), _default_routes()
+    chosen = list(_usable(found, routed, policy, loopback=False))
     if policy.mode != "all":
         chosen = _on_default_route(chosen, policy)
     if policy.use_loopback == "always" or (policy.use_loopback == "fallback" and not chosen):
-        chosen += [entry for entry in found if entry.is_loopback]
+        chosen += _usable(found, routed, policy, loopback=True)
     return _ordered(chosen)[:MAX_ADDRESSES]
 
 
-def _usable(policy: AddressPolicy) -> Iterator[LocalAddress]:
-    flags, routed = _ipv6_flags(), _default_routes()
-    for adapter in ifaddr.get_adapters():
-        name = adapter.name
-        hosts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips]
-        entries = [entry for host in hosts if _is_usable(entry := _parse(host)) and policy.allows(name, entry)]
+def _usable(
+    found: Addresses, routed: set[tuple[str, int]], policy: AddressPolicy, *, loopback: bool
+) -> Iterator[LocalAddress]:
+    for name, addresses in found.items():
+        entries = [
+            (address, flags)
+            for address, flags in addresses
+            if _is_usable(address) and address.is_loopback is loopback and policy.allows(name, address)
+        ]
         if not entries or not _is_up(name):
             continue
         kind = policy.kind_of(name)
         cost = policy.cost_of(kind)
-        for address in _private_first(entries, flags):
+        for address in _private_first(entries):
             outgoing = name if (name, address.version) in routed else ""
-            yield LocalAddress(_text(address), name, address.is_loopback, kind, cost, outgoing=outgoing)
-
-
-@lru_cache(maxsize=CACHED)
-def _parse(host: str) -> IpAddress:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return ipaddress.IPv4Address(0)
+            yield LocalAddress(_text(address), name, loopback, kind, cost, outgoing=outgoing)
 
 
 @lru_cache(maxsize=CACHED)
@@ -268,16 +258,14 @@ def _is_usable(address: IpAddress) -> bool:
     return address.ipv4_mapped is None and address not in _SITE_LOCAL and address not in _IPV4_COMPATIBLE
 
 
-def _private_first(addresses: Sequence[IpAddress], flags: Mapping[str, int]) -> list[IpAddress]:
+def _private_first(entries: Sequence[tuple[IpAddress, int]]) -> list[IpAddress]:
     """Leave out IPv6 addresses that are not usable yet or any more, and those that temporary ones stand for."""
-    usable = [address for address in addresses if not flags.get(_text(address), 0) & _UNUSABLE]
-    temporary = {_prefix(address) for address in usable if flags.get(_text(address), 0) & _TEMPORARY}
-    if not temporary:
-        return usable
+    usable = [entry for entry in entries if entry[0].version == 4 or not entry[1] & _UNUSABLE]
+    temporary = {_prefix(address) for address, flags in usable if flags & _TEMPORARY and address.version == 6}
     return [
         address
-        for address in usable
-        if _prefix(address) not in temporary or flags.get(_text(address), 0) & _TEMPORARY or address.version == 4
+        for address, flags in usable
+        if not temporary or address.version == 4 or flags & _TEMPORARY or _prefix(address) not in temporary
     ]
 
 
@@ -352,25 +340,6 @@ def _is_up(interface: str) -> bool:
     return bool(flags & _UP_AND_RUNNING == _UP_AND_RUNNING)
 
 
-def _ipv6_flags() -> dict[str, int]:
-    """Return the kernel's flags of each IPv6 address; empty where they cannot be had."""
-    flags = {}
-    try:
-        lines = _read(_IF_INET6).splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        words = line.split()
-        if len(words) >= 5:
-            flags[_text_of(words[0])] = int(words[4], 16)
-    return flags
-
-
-@lru_cache(maxsize=CACHED)
-def _text_of(digits: str) -> str:
-    return str(ipaddress.IPv6Address(bytes.fromhex(digits)))
-
-
 def _read(path: Path) -> str:
     """Return a small file of the kernel's: a third of what `Path.read_text` takes."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  see above
@@ -380,12 +349,12 @@ def _read(path: Path) -> str:
 def _default_routes() -> set[tuple[str, int]]:
     """Return the interfaces and families that have a default route in the main table; empty where that is unknown."""
     routes = set()
-    for path, version, destination, mask, flags in ((_ROUTE, 4, 1, 7, 3), (_IPV6_ROUTE, 6, 0, 1, 8)):
+    for path, version, start, destination, mask, flags in ((_ROUTE, 4, "", 1, 7, 3), (_IPV6_ROUTE, 6, _ANY, 0, 1, 8)):
         try:
-            rows = [line.split() for line in _read(path).splitlines()]
+            lines = _read(path).splitlines()
         except OSError:
             continue
-        for row in rows:
+        for row in [line.split() for line in lines if line.startswith(start)]:
             if len(row) > flags and not (row[destination] + row[mask]).strip("0"):
                 interface = row[0] if version == 4 else row[-1]
                 if int(row[flags], 16) & _ROUTE_UP_OR_REJECT == _ROUTE_UP:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from ..peer.relays import TurnServer
 from .descriptions import RTCConfiguration, RTCIceServer
 from .interfaces import LocalAddress, bind_in_range, local_addresses
 from .mdns import Resolver
-from .network_monitor import Watch
+from .network_monitor import Monitored, Watch, prepare
 from .streams import StreamSockets
 from .udp import UdpSocket
 
@@ -140,10 +140,19 @@ class Network:
         self._turn_addresses: list[tuple[Server, Address]] = []
         self._reconnects: dict[tuple[str, Address], int] = {}
         self._timers: set[asyncio.TimerHandle] = set()
+        self._prepared: Monitored | None = None
         self._watch: Watch | None = None
         self._resolver: Resolver | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        with suppress(RuntimeError):  # made before the loop runs
+            asyncio.get_running_loop().call_soon(self._prepare)
+
+    def _prepare(self) -> None:
+        """Find the addresses in the first turn of the loop: an answerer has nothing to do until there is an offer."""
+        if self._configuration.continualGathering and not self.is_open and not self._closed:
+            with suppress(OSError):  # whoever needs them asks again, and hears why not
+                self._prepared = prepare(self._configuration.addresses, asyncio.get_running_loop())
 
     @property
     def turn_servers(self) -> int:
@@ -469,6 +478,8 @@ class Network:
         for handle in self._timers:
             handle.cancel()
         self._timers.clear()
+        if self._prepared is not None:
+            self._prepared.end_unless_used()
         for closable in (self._watch, self._resolver, self._streams, *self.sockets.values()):
             if closable is not None:
                 closable.close()

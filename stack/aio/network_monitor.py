@@ -27,6 +27,9 @@ SETTLE_TIMES: Final = 3
 """Comparisons after one sign, each after twice the time of the one before: an IPv6 address is told of before duplicate
 address detection has made it usable (RFC 4862 section 5.4), and not every driver tells again."""
 
+PATIENCE: Final = 10.0
+"""Seconds that a monitor made in advance waits for its first user: a connection that is made, and its description."""
+
 MAX_READS: Final = 64
 """System calls per wakeup; what is left comes with the next turn of the loop."""
 
@@ -129,13 +132,21 @@ class NetworkMonitor:
             self._socket = None
 
 
-class _Group:
+class Monitored:
     """One monitor and all who use it."""
 
     def __init__(self, policy: AddressPolicy, loop: asyncio.AbstractEventLoop) -> None:
         self.policy, self._loop = policy, loop
         self.users: dict[Watch, None] = {}
         self.monitor = NetworkMonitor(self._on_change, policy, loop=loop)
+        self._patience = loop.call_later(PATIENCE, self.end_unless_used)
+
+    def end_unless_used(self) -> None:
+        """Close the monitor if nobody uses it, or not yet; idempotent."""
+        if not self.users:
+            self._patience.cancel()
+            self.monitor.close()
+            _groups[self._loop].discard(self)
 
     def _on_change(self, found: list[LocalAddress]) -> None:
         for user in list(self.users):
@@ -145,11 +156,30 @@ class _Group:
                 self._loop.call_exception_handler({"message": "following the network failed", "exception": error})
 
 
-_groups: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[_Group]] = WeakKeyDictionary()
+_groups: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[Monitored]] = WeakKeyDictionary()
+
+
+def prepare(policy: AddressPolicy, loop: asyncio.AbstractEventLoop) -> Monitored:
+    """Return the monitor that a loop has for a policy, made now if there is none: what is found now, nobody waits for.
+
+    It ends with `end_unless_used`, or when nobody has used it for `PATIENCE` seconds.
+
+    Args:
+        policy: Which addresses count.
+        loop: The loop that is running.
+    """
+    groups = _groups.setdefault(loop, WeakSet())
+    group = next((group for group in groups if group.policy == policy), None)
+    if group is None:
+        group = Monitored(policy, loop)
+        groups.add(group)
+    elif group.monitor.is_polling:
+        group.monitor.look()
+    return group
 
 
 class Watch:
-    """A share in the monitor that a loop has for a policy: made with its first user, closed with its last.
+    """A share in the monitor that a loop has for a policy: made with its first user or before, closed with its last.
 
     Finding the addresses takes longer than anything else in making a connection but its cryptography, and each monitor
     is a socket that wakes up whenever anything changes.
@@ -167,15 +197,8 @@ class Watch:
         self, on_change: Callable[[list[LocalAddress]], None], policy: AddressPolicy, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._on_change = on_change
-        self._groups = _groups.setdefault(loop, WeakSet())
-        group = next((group for group in self._groups if group.policy == policy), None)
-        if group is None:
-            group = _Group(policy, loop)
-            self._groups.add(group)
-        elif group.monitor.is_polling:
-            group.monitor.look()
+        self._group = group = prepare(policy, loop)
         group.users[self] = None
-        self._group = group
         self.addresses = group.monitor.addresses
 
     def tell(self, found: list[LocalAddress]) -> None:
@@ -185,10 +208,8 @@ class Watch:
 
     def close(self) -> None:
         """Stop; idempotent."""
-        group = self._group
-        if group.users.pop(self, self) is None and not group.users:
-            group.monitor.close()
-            self._groups.discard(group)
+        if self._group.users.pop(self, self) is None:
+            self._group.end_unless_used()
 
 
 def _netlink_socket() -> socket.socket | None:

@@ -182,7 +182,8 @@ class RTCPeerConnection(Transceivers):
         given = None if sessionDescription is None else Description(sessionDescription.type, sessionDescription.sdp)
         with self._driver.network.new_servers():
             self._machine.set_local_description(given, self._driver.now())
-        self._log_description("local", self._machine.local_description)
+        if self._event_log is not None:  # written for that alone, since its candidates may not be there yet
+            self._log_description("local", self._machine.local_description)
         if self._machine.wants_sockets:
             self._gathered.clear()
             self._driver.gather()

@@ -54,6 +54,8 @@ class ClientHandshake(Handshake):
         self._server_algorithms: tuple[int, ...] | None = None
         self._server_share = b""
         self._send_hello()
+        # Most likely the group that the server takes; made now, for later the server waits for it.
+        self._key_exchange = generate_key_exchange(GROUPS[self._config.groups[0]], self._random_bytes)
         self.state = State.WAIT_SERVER_HELLO
 
     def _offer(self) -> Extensions:
@@ -149,7 +151,8 @@ class ClientHandshake(Handshake):
             raise HandshakeFailure("illegal-group", str(exchange.group))
         signed = self._client_random + self._server_random + exchange.params()
         self._check_signature(exchange.scheme, exchange.signature, signed)
-        self._key_exchange = generate_key_exchange(GROUPS[exchange.group], self._random_bytes)
+        if self._key_exchange is None or self._key_exchange.group != GROUPS[exchange.group]:
+            self._key_exchange = generate_key_exchange(GROUPS[exchange.group], self._random_bytes)
         self._server_share = exchange.public
         self._record(message)
         return State.WAIT_CERTIFICATE_REQUEST

@@ -267,6 +267,9 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
 
     def _apply_transport(self, applied: Applied, remote: sdp.MediaDescription, now: float) -> None:
         agent = self.transport.ice
+        # Before the parameters, so that checks of the peer's that came early are found to be from one of these.
+        for candidate in remote.candidates:
+            agent.add_remote_candidate(to_ice(candidate), now)
         ufrag, pwd = applied.session.ice_parameters_of(remote)
         if ufrag and pwd and (ufrag != self._remote_ufrag or agent.remote_parameters is None):
             self._remote_ufrag = ufrag
@@ -275,8 +278,6 @@ class Gathering(Machine[Datagram, Datagram, events.Event]):
             if applied.session.ice_pacing:
                 parameters.pacing_interval = applied.session.ice_pacing / 1000
             agent.set_remote_parameters(parameters, now)
-        for candidate in remote.candidates:
-            agent.add_remote_candidate(to_ice(candidate), now)
         if remote.end_of_candidates:
             agent.end_of_remote_candidates(now)
         if applied.role is not None:

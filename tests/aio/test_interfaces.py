@@ -4,7 +4,6 @@ import asyncio
 import errno
 import ipaddress
 import socket
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,13 +27,13 @@ def machine(monkeypatch):
     """Makes up the interfaces of a machine: names to addresses, those that are down, flags of IPv6 addresses."""
 
     def make(adapters, down=(), flags=None, routed=()):
-        def ips(hosts):
-            return [SimpleNamespace(ip=host if "." in host else (host, 0, 0)) for host in hosts]
-
-        found = [SimpleNamespace(name=name, ips=ips(hosts)) for name, hosts in adapters.items()]
-        monkeypatch.setattr(interfaces.ifaddr, "get_adapters", lambda: found)
+        flags = flags or {}
+        found = {
+            name: [(ipaddress.ip_address(host), flags.get(host, 0)) for host in hosts]
+            for name, hosts in adapters.items()
+        }
+        monkeypatch.setattr(interfaces, "system_addresses", lambda: found)
         monkeypatch.setattr(interfaces, "_is_up", lambda name: name not in down)
-        monkeypatch.setattr(interfaces, "_ipv6_flags", lambda: flags or {})
         monkeypatch.setattr(interfaces, "_system_kind", lambda name: "")
         monkeypatch.setattr(interfaces, "_default_routes", set)
         routes = {ipaddress.ip_address(host).version: host for host in routed}

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from stack import RTCPeerConnection
 from stack.aio import network_monitor
 from stack.aio.interfaces import AddressPolicy, LocalAddress
 from stack.aio.network_monitor import MAX_READS, NetworkMonitor, Watch
@@ -245,6 +246,47 @@ async def test_connections_of_a_loop_share_a_monitor_until_the_last_is_closed(sh
         watch.close()
     assert not network_monitor._groups[loop]
     assert not shared.open_ends
+
+
+@pytest.mark.parametrize("end", ["closed", "forgotten"])
+async def test_a_monitor_made_in_advance_ends_unless_somebody_comes(shared, monkeypatch, end):
+    monkeypatch.setattr(network_monitor, "PATIENCE", 0.02)
+    loop = asyncio.get_running_loop()
+    early = network_monitor.prepare(POLICY, loop)
+    scans = shared.scans
+    watch = Watch(lambda _: None, POLICY, loop)
+    assert shared.scans == scans + (not shared.tells)
+    early.end_unless_used()
+    await asyncio.sleep(0.05)
+    assert list(network_monitor._groups[loop]) == [early]  # it is used
+    watch.close()
+    assert not network_monitor._groups[loop]
+    again = network_monitor.prepare(POLICY, loop)
+    if end == "closed":
+        again.end_unless_used()
+    else:
+        await asyncio.sleep(0.05)
+    assert not network_monitor._groups[loop]
+    assert not shared.open_ends
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+async def test_a_connection_finds_the_addresses_before_it_needs_them(gathers):
+    groups = network_monitor._groups
+    groups.pop(asyncio.get_running_loop(), None)
+    async with RTCPeerConnection() as pc:
+        await asyncio.sleep(0)
+        (monitored,) = groups[asyncio.get_running_loop()]
+        assert not monitored.users
+        if gathers:
+            pc.createDataChannel("test")
+            await pc.setLocalDescription()
+            assert monitored.users
+            assert len(groups[asyncio.get_running_loop()]) == 1
+    assert not groups[asyncio.get_running_loop()]
+    await RTCPeerConnection().close()
+    await asyncio.sleep(0)
+    assert not groups[asyncio.get_running_loop()]
 
 
 async def test_a_new_watch_does_not_wait_for_the_next_poll(shared):

@@ -67,6 +67,17 @@ async def test_a_batch_costs_few_wakeups(pair):
     assert len(inbox.batches) < 10
 
 
+async def test_the_kernel_is_asked_to_join_datagrams_once_there_are_some_to_join(pair, monkeypatch):
+    sender, receiver, inbox = pair
+    asked = []
+    monkeypatch.setattr(receiver, "_enable", lambda *option: asked.append(option))
+    for count in (1, udp.WORTH_JOINING - 1, udp.WORTH_JOINING, udp.WORTH_JOINING):
+        before = len(inbox.payloads)
+        sender.send(datagrams(sender, receiver, [bytes(1200)] * count))
+        await inbox.wait_for(before + count)
+        assert asked == ([(udp.UDP_GRO, 1)] if count >= udp.WORTH_JOINING else [])
+
+
 async def test_a_lone_datagram_behind_a_lone_one_is_handed_up_before_the_socket_is_asked_again(pair):
     sender, receiver, inbox = pair
     asked = []

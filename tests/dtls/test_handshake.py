@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from stack import dtls
 from stack.core import LocalError, PeerError
-from stack.core.crypto import self_signed_certificate
+from stack.core.crypto import generate_key_exchange, self_signed_certificate
+from stack.dtls import client as dtls_client
 from stack.dtls import handshake as handshake_module
 from stack.dtls.handshake import TRANSITIONS, State
 from stack.testing import Conditions, Link, seeded_random_bytes
@@ -100,6 +101,16 @@ def test_groups(group):
     client, server, _ = connected(server={"config": dtls.Config(groups=(group,))})
     assert client.handshake_complete
     assert client.export_keying_material(b"x", 20) == server.export_keying_material(b"x", 20)
+
+
+@pytest.mark.parametrize(("group", "shares"), [(29, ["x25519"]), (23, ["x25519", "secp256r1"])])
+def test_the_share_that_the_client_makes_in_advance_is_of_the_group_that_it_likes_best(monkeypatch, group, shares):
+    made = []
+    monkeypatch.setattr(
+        dtls_client, "generate_key_exchange", lambda *of: (made.append(of[0]), generate_key_exchange(*of))[1]
+    )
+    connected(server={"config": dtls.Config(groups=(group,))})
+    assert made == shares
 
 
 def test_the_server_decides_the_order():
