@@ -224,7 +224,7 @@ class Media:
             self.sending.path_changed(now)
         packets = self.sending.release(now)
         if packets:
-            self._transport.media.send(packets)
+            self._transport.media.send_rtp(packets)
         for machine in self._machines():
             self._forward(machine, now)
 
