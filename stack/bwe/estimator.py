@@ -235,7 +235,7 @@ class Estimator(Machine[Sequence[tuple[int, float | None]], Never, EstimatorEven
         Raises:
             LocalError: If a size is not positive or the estimator is closed.
         """
-        if self._closed or not all(size > 0 for _, size in packets):
+        if self._closed or min([size for _, size in packets], default=1) <= 0:
             raise LocalError("the estimator is closed" if self._closed else "a packet without bytes")
         now = self._clamp(now)
         history = self._history

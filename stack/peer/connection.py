@@ -431,7 +431,7 @@ class PeerConnection(Negotiation):
     def _receive_media(self, now: float) -> None:
         if self.transport.stirred:
             self.transport.poll(now)
-        if self.session.transceivers or self.transport.media.waits:
+        if self.transport.media.waits:
             self.media.receive(now)
 
     def next_timer(self) -> float | None:

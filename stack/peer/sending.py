@@ -241,8 +241,7 @@ class Sending:
 
         The transceivers have equal shares but for their limits; see `allocation` for the encodings of one.
         """
-        target = self.target_bitrate
-        if target is None or target == self._shared:
+        if self.estimator is None or (target := self.estimator.target_bitrate) == self._shared:
             return []
         self._shared = target
         senders = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
@@ -264,6 +263,8 @@ class Sending:
 
     def take_keyframe_requests(self) -> list[tuple[Transceiver, Layer]]:
         """Return the streams of which pictures were dropped here, so that only a key frame helps."""
+        if not self._keyframes:
+            return []
         wanted, self._keyframes = self._keyframes, set()
         transceivers = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
         return [(t, layer) for t in transceivers for layer in t.layers if layer.ssrc in wanted]

@@ -353,8 +353,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _settled(self) -> bool:
         """Whether nothing can come of sending but that it is sent: all is up, and nothing of it is ending."""
-        up = self.sctp is not None and self.sctp.state is sctp.State.ESTABLISHED and self.dtls_state == "connected"
-        return up and not self._resetting
+        if self.sctp is not None and (self.sctp.state is not sctp.State.ESTABLISHED or self._resetting):
+            return False
+        return self.dtls_state == "connected"
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
         association = self.sctp
