@@ -3,7 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from ..media import FrameQueue
+from ..core import LocalError
+from ..media import EncodedFrame, FrameQueue
 from ..peer import NotSupportedError, Transceiver
 from ..peer.layers import Layer
 from .tracks import EncodedMediaTrack, MediaStreamError, MediaStreamTrack
@@ -147,9 +148,9 @@ class SentEncoding:
         try:
             encoded.start(mime)
             self.limit()
-            while True:
-                frame = await encoded.recv()
-                self._connection.send_frame(self._transceiver, frame, self._layer.rid, encoded.picture_size)
+            with encoded.handing_over(lambda frame: self._take(encoded, frame)):
+                while True:
+                    self._send(encoded, await encoded.recv())
         except MediaStreamError:
             return
         finally:
@@ -157,6 +158,19 @@ class SentEncoding:
                 encoded.stop()
             if isinstance(source, _Share):
                 source.stop()
+
+    def _send(self, encoded: EncodedMediaTrack, frame: EncodedFrame) -> None:
+        self._connection.send_frame(self._transceiver, frame, self._layer.rid, encoded.picture_size)
+
+    def _take(self, encoded: EncodedMediaTrack, frame: EncodedFrame) -> bool:
+        """Send what was just pushed; what cannot be sent is left to the task, whose failure is reported."""
+        if self._task.cancelling():
+            return False
+        try:
+            self._send(encoded, frame)
+        except LocalError:
+            return False
+        return True
 
 
 def _encoding(track: MediaStreamTrack, mime: str, video_bitrate: int) -> EncodedMediaTrack:

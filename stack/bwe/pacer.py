@@ -162,6 +162,27 @@ class Pacer(Machine[PacedPacket, PacedPacket, PacerEvent]):
         if self._bytes == packet.size or kind <= _AUDIO:  # otherwise the schedule stands
             self._schedule(now)
 
+    def let_pass(self, stream: Any, size: int, now: float) -> bool:
+        """Tell whether packets of `size` bytes together may leave now without being sent through here, and count them.
+
+        They may where nothing else waits and all of them would leave with the next drain. Not for keyframes.
+
+        Args:
+            stream: Of video, as in the packets.
+            size: Bytes of all.
+            now: Seconds.
+        """
+        now = self._clamp(now)
+        video = self._videos.get(stream)
+        if self._closed or self._bytes or self.probing or any(self._urgent) or (video and video.needs_keyframe):
+            return False
+        self._pay(now)
+        self._pace = self._rate
+        if self._debt + size > self._rate * self._burst / 8:
+            return False
+        self._debt += size
+        return True
+
     def _video(self, stream: Any) -> _Video:
         video = self._videos.get(stream)
         if video is None:

@@ -123,12 +123,14 @@ class FrameQueue(Generic[_T]):
         items: What waits, oldest first.
         dropped: Frames thrown away since the start.
         closed: Whether no more will come.
+        taker: Is shown each frame that nothing waits before, and returns whether it took it; else it waits for `get`.
     """
 
     def __init__(self, limit: int, *, chained: bool, on_gap: Callable[[], None] = lambda: None) -> None:
         self.items: deque[_T] = deque()
         self.dropped = 0
         self.closed = False
+        self.taker: Callable[[_T], bool] | None = None
         self._limit = limit
         self._chained = chained
         self._on_gap = on_gap
@@ -147,6 +149,8 @@ class FrameQueue(Generic[_T]):
                 self._on_gap()
             return
         self._gap = False
+        if self.taker is not None and not self.items and self.taker(item):
+            return
         if len(self.items) >= self._limit:
             if not self._chained:
                 self.items.popleft()

@@ -1,9 +1,10 @@
 """Media tracks: what a sender reads from. The encoded ones need nothing but Python; pictures and samples need PyAV."""
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Final
 
@@ -156,6 +157,27 @@ class EncodedMediaTrack(MediaStreamTrack):
             scale_resolution_down_by: Width and height are divided by this, 1 or more.
             max_framerate: Pictures per second at most; None for all.
         """
+
+    @contextlib.contextmanager
+    def handing_over(self, take: Callable[[EncodedFrame], bool]) -> Iterator[None]:
+        """Hand over what is pushed at once, in the thread of the loop, while nothing waits for `recv`.
+
+        So a frame need not wait until a task has woken up. Nothing changes where a subclass has a `recv` of its own, or
+        for a second reader.
+
+        Args:
+            take: Called with each frame; returns False to have it wait for `recv` nevertheless.
+        """
+        self._home = asyncio.get_running_loop()
+        queue = self._pushed
+        if type(self).recv is not EncodedMediaTrack.recv or queue.taker is not None:
+            yield
+            return
+        queue.taker = take
+        try:
+            yield
+        finally:
+            queue.taker = None
 
     async def recv(self) -> EncodedFrame:
         """Return the next encoded frame.

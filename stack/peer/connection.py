@@ -21,7 +21,8 @@ from .media import Media
 from .negotiation import Negotiation
 from .session import Session
 from .transceiver import DIRECTIONS, Transceiver, check_streams, direction_of, new_id, receives, sends
-from .transport import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged, Transport, aggregate
+from .transport import Transport, aggregate
+from .transport_events import CandidateGathered, DtlsStateChanged, GatheringCompleted, IceStateChanged
 
 MAX_TRANSCEIVERS: Final = 64
 """As many as a session may have sections (RFC 8829 ties the two together)."""
@@ -432,9 +433,7 @@ class PeerConnection(Negotiation):
     def _receive_media(self, now: float) -> None:
         if self.transport.stirred:
             self.transport.poll(now)
-        elif not self.session.transceivers:
-            return
-        if self.session.transceivers or self.transport.media.waits:
+        if self.transport.media.waits:
             self.media.receive(now)
 
     def next_timer(self) -> float | None:

@@ -16,7 +16,8 @@ from .errors import InvalidStateError, SdpSyntaxError
 from .relays import TurnServer
 from .session import Session
 from .signaling import Applied
-from .transport import CandidateGathered, GatheringCompleted, Transport
+from .transport import Transport
+from .transport_events import CandidateGathered, GatheringCompleted
 
 
 class Gathering(Machine[Datagram, Datagram, events.Event]):

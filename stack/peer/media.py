@@ -1,5 +1,6 @@
 """RTP of all transceivers over one transport: which packet belongs to whom, and who may send (RFC 9143 section 9.2)."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
@@ -48,7 +49,8 @@ class Media:
         self._path_changes = 0
         self._dropped: Counter[str] = Counter()
         self._reporting = Reporting(int.from_bytes(random_bytes(4), "big"), configuration.ntp_offset)
-        self._transport_sequence = 0
+        self._next_transport_sequence = itertools.count(1).__next__  # of which 16 bits count
+        self._machines: list[RtpMachine] = []
 
     # -- negotiation -------------------------------------------------------------------------------------------
 
@@ -74,6 +76,9 @@ class Media:
         self._reporting.configure(self._transceivers, now)
         self.sending.configure(self._transceivers, now)
         self._remb.configure(self._transceivers)
+        self._machines = [*self._streams()]
+        if self._reporting.generator is not None:
+            self._machines.append(self._reporting.generator)
 
     def _configure_routes(self) -> None:
         """What was learned is kept: a peer says in its first packets only where they belong."""
@@ -166,10 +171,6 @@ class Media:
             reduced_size=True,  # every description of ours has a=rtcp-rsize, and no browser lacks it
         )
 
-    def _next_transport_sequence(self) -> int:
-        self._transport_sequence = (self._transport_sequence + 1) & 0xFFFF
-        return self._transport_sequence
-
     # -- packets -----------------------------------------------------------------------------------------------
 
     def receive(self, now: float) -> None:
@@ -224,8 +225,8 @@ class Media:
             self.sending.path_changed(now)
         packets = self.sending.release(now)
         if packets:
-            self._transport.media.send(packets)
-        for machine in self._machines():
+            self._transport.media.send_rtp(packets)
+        for machine in self._machines:
             self._forward(machine, now)
 
     def _forward(self, machine: RtpMachine, now: float) -> None:
@@ -241,14 +242,9 @@ class Media:
             for reception in transceiver.receptions.values():
                 yield reception.receiver
 
-    def _machines(self) -> Iterator[RtpMachine]:
-        yield from self._streams()
-        if self._reporting.generator is not None:
-            yield self._reporting.generator
-
     def handle_timer(self, now: float) -> None:
         """Pass time on."""
-        for machine in self._machines():
+        for machine in self._machines:
             machine.handle_timer(now)
         self.sending.handle_timer(now)
         self._remb.handle_timer(now)
@@ -260,7 +256,7 @@ class Media:
         times = [
             self.sending.next_timer(),
             self._remb.next_timer(),
-            *(machine.next_timer() for machine in self._machines()),
+            *(machine.next_timer() for machine in self._machines),
         ]
         return min((due for due in times if due is not None), default=None)
 
@@ -268,7 +264,7 @@ class Media:
         """Say BYE on every stream."""
         self.sending.close(now)
         self._remb.close(now)
-        for machine in self._machines():
+        for machine in self._machines:
             machine.close(now)
         self.send(now)
 

@@ -154,6 +154,10 @@ class SecureMedia:
 
     def send(self, packets: Sequence[bytes]) -> None:
         """Protect RTP and RTCP packets, told apart by RFC 5761 section 4, for the next `take`."""
+        # Senders and receivers give their reports apart from the media: packets of both kinds seldom come together.
+        if not any(map(_is_rtcp, packets)):
+            self.send_rtp(packets)
+            return
         sender = self._sender or self._new_sender()
         if sender is None:
             self.dropped["media-before-keys"] += len(packets)
@@ -161,17 +165,24 @@ class SecureMedia:
         if self._log is not None:
             for packet in packets:
                 self._log(True, "rtcp" if _is_rtcp(packet) else "rtp", packet)
-        # Senders and receivers give their reports apart from the media: packets of both kinds seldom come together.
-        if not any(map(_is_rtcp, packets)):
-            self._out += sender.protect_batch(packets, self._refused)
-            if self._refused:
-                self._count_refused()
-            return
         for packet in packets:
             try:
                 self._out.append(sender.protect_rtcp(packet) if _is_rtcp(packet) else sender.protect(packet))
             except DropPacket as drop:
                 self.dropped[f"srtp-{drop.reason}"] += 1
+
+    def send_rtp(self, packets: Sequence[bytes]) -> None:
+        """Protect RTP packets for the next `take`."""
+        sender = self._sender or self._new_sender()
+        if sender is None:
+            self.dropped["media-before-keys"] += len(packets)
+            return
+        if self._log is not None:
+            for packet in packets:
+                self._log(True, "rtp", packet)
+        self._out += sender.protect_batch(packets, self._refused)
+        if self._refused:
+            self._count_refused()
 
     @property
     def has_output(self) -> bool:

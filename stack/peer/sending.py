@@ -128,8 +128,11 @@ class Sending:
         if estimator is None:
             return []
         self._obey(now)
+        waiting = [(ssrc, *known) for ssrc, known in self._senders.items() if known[1].has_output]
+        if len(waiting) == 1 and (frame := self._let_pass(*waiting[0], estimator, now)):
+            return frame
         out: list[bytes] = []
-        for ssrc, (transceiver, sender) in self._senders.items():
+        for ssrc, transceiver, sender in waiting:
             apart = self._is_apart(transceiver)
             packets = sender.packets_to_send(now)
             if packets and transceiver.kind == "video" and not self._has_begun:
@@ -148,6 +151,33 @@ class Sending:
             if not due and not self._pad(pacer.padding_needed(now), now):
                 return out
 
+    def _let_pass(
+        self, ssrc: int, transceiver: Transceiver, sender: rtp.Sender, estimator: bwe.Estimator, now: float
+    ) -> list[bytes]:
+        """Return a frame of video that would leave at once whole, as nearly all do; nothing if it would not.
+
+        What the pacer does for each packet, and what is done for each around it, is most of what it costs to send.
+        """
+        size = sender.octets_at_once
+        if not size or not self._has_begun or transceiver.kind != "video":
+            return []
+        if not self.pacer.let_pass(ssrc, size + sender.queued_packets * SRTP_OVERHEAD, now):
+            return []
+        packets, numbers = sender.frames_to_send(now)
+        if not self._reported or transceiver.reports == CCFB:
+            numbers = [self._number(transceiver, ssrc, data[2] << 8 | data[3]) for data in packets]
+        if numbers:
+            sizes = [len(data) + SRTP_OVERHEAD for data in packets]
+            estimator.packets_sent(list(zip(numbers, sizes, strict=True)), now)
+        return packets
+
+    def _number(self, transceiver: Transceiver, ssrc: int, sequence_number: int) -> int:
+        """Number a packet for the estimator where it has no transport-wide sequence number."""
+        if self._reported and transceiver.reports == CCFB:
+            return self._awaited.add(ssrc, sequence_number)
+        self._numbers = (self._numbers + 1) & 0xFFFF
+        return self._numbers
+
     def _is_apart(self, transceiver: Transceiver) -> bool:
         """Whether this is sound that the target does not include, as the peer reports on packets of video only.
 
@@ -163,13 +193,9 @@ class Sending:
         if known is None:
             return None
         data = known[1].serialize(packet, now)
-        number: int | None
-        if not self._reported:
-            number = self._numbers = (self._numbers + 1) & 0xFFFF
-        elif known[0].reports == CCFB:
-            number = self._awaited.add(packet.ssrc, packet.sequence_number or 0)
-        else:
-            number = packet.transport_sequence_number
+        number = packet.transport_sequence_number
+        if not self._reported or known[0].reports == CCFB:
+            number = self._number(known[0], packet.ssrc, packet.sequence_number or 0)
         if number is None:
             return data  # the peer reports on others only, and a number of ours would be taken for one of theirs
         estimator.packet_sent(number, len(data) + SRTP_OVERHEAD, now, probe=paced.probe)
@@ -215,8 +241,7 @@ class Sending:
 
         The transceivers have equal shares but for their limits; see `allocation` for the encodings of one.
         """
-        target = self.target_bitrate
-        if target is None or target == self._shared:
+        if self.estimator is None or (target := self.estimator.target_bitrate) == self._shared:
             return []
         self._shared = target
         senders = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
@@ -238,6 +263,8 @@ class Sending:
 
     def take_keyframe_requests(self) -> list[tuple[Transceiver, Layer]]:
         """Return the streams of which pictures were dropped here, so that only a key frame helps."""
+        if not self._keyframes:
+            return []
         wanted, self._keyframes = self._keyframes, set()
         transceivers = {id(transceiver): transceiver for transceiver, _ in self._senders.values()}.values()
         return [(t, layer) for t in transceivers for layer in t.layers if layer.ssrc in wanted]

@@ -6,8 +6,7 @@ gathered at drain time, media before data, so that a file transfer never delays 
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from .. import datachannel, dtls, ice, sctp, srtp
 from ..core import Address, Datagram, LocalError, Machine, PeerError, RandomBytes
@@ -19,6 +18,7 @@ from .errors import OperationError
 from .ice_transport import IceTransport
 from .relays import RelayLost, RelayMoved
 from .secure_media import SecureMedia
+from .transport_events import CandidateGathered, DtlsStateChanged, Event, GatheringCompleted, IceStateChanged
 
 MAX_EARLY_DTLS: Final = 8
 """Datagrams kept of a peer whose ClientHello is here before its description; a post-quantum hello takes two."""
@@ -29,48 +29,6 @@ DTLS_MAX_TIMEOUT: Final = 3.0
 _FULL: Final = "the send buffer is full: wait for bufferedamountlow before sending more"
 
 EXPORTER_LABEL: Final = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
-
-
-@dataclass(slots=True)
-class CandidateGathered:
-    """A local candidate was found."""
-
-    candidate: ice.Candidate
-
-
-@dataclass(slots=True)
-class GatheringCompleted:
-    """There will be no more local candidates."""
-
-
-@dataclass(slots=True)
-class IceStateChanged:
-    """`state` is W3C's RTCIceTransportState."""
-
-    state: str
-
-
-@dataclass(slots=True)
-class DtlsStateChanged:
-    """`state` is W3C's RTCDtlsTransportState; `error` says why when it is `failed`."""
-
-    state: str
-    error: PeerError | None = None
-
-
-ChannelEvent: TypeAlias = (
-    datachannel.ChannelAnnounced
-    | datachannel.ChannelOpened
-    | datachannel.ChannelClosing
-    | datachannel.ChannelClosed
-    | datachannel.MessageReceived
-)
-PathEvent: TypeAlias = (
-    ice.CandidateRemoved | ice.ResolutionRequested | ice.RestartNeeded | ice.ServerFailed | RelayLost | RelayMoved
-)
-Event: TypeAlias = (
-    CandidateGathered | GatheringCompleted | IceStateChanged | DtlsStateChanged | ChannelEvent | PathEvent
-)
 
 
 def aggregate(ice_state: str, dtls_state: str) -> str:
@@ -137,7 +95,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         self._addresses: tuple[Address, Address] | None = None  # of the pair selected last
         self._outage = False  # since then no path was found to work
         self._closed = False
-        self._up = False  # whether the association is: then nothing comes of sending but that it is sent
+        self._up = False  # all that there is to be: then nothing comes of sending but that it is sent
 
     # -- set-up ------------------------------------------------------------------------------------------------
 
@@ -182,6 +140,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
                 beginning=self.sctp_start.beginning,
             )
             self.sctp_start.remote_init = remote_init
+            self._up = False
             self._layers.append(self.sctp)
             self.stirred = True
             if self.dtls_state == "connected":
@@ -563,6 +522,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             for data in self.media.set_keys(profile, material, is_client=connection.role == "client"):
                 self.media.receive(data, classify(data))
         self._set_dtls_state("connected")
+        self._up = self.sctp is None
         if self.sctp is not None:
             self.sctp.associate(now, self.sctp_start.remote_init)
 
@@ -570,6 +530,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         if error is None and self.dtls_state != "connected":
             error = PeerError("dtls", "closed-in-handshake", "the peer closed before the handshake was complete")
         self.media.forget_keys()
+        self._up = False
         if self.sctp is not None:
             self.sctp.abort(now)  # nothing carries it any more: its timers must not run on
         self.channels.abort(now, error)

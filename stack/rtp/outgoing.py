@@ -1,5 +1,6 @@
 """Packets that wait to leave: what a pacer outside of this layer orders, delays and drops."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -11,6 +12,29 @@ class PacketKind(IntEnum):
     RETRANSMISSION = 1
     VIDEO = 2
     PADDING = 3
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """A frame of which no packet has left.
+
+    Attributes:
+        payloads: What the payload format made of it.
+        timestamp: Media clock, 32 bits.
+        second: Second octet of its last packet: marker and payload type.
+        keyframe: Whether it is one.
+        queued_at: When it came, seconds.
+        capture_time: When it was captured, seconds of the same clock, if told.
+        extensions: Header extensions of its own, by identifier.
+    """
+
+    payloads: Sequence[bytes]
+    timestamp: int
+    second: int
+    keyframe: bool
+    queued_at: float
+    capture_time: float | None
+    extensions: dict[int, bytes] | None
 
 
 @dataclass(slots=True, eq=False)

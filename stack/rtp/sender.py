@@ -3,14 +3,13 @@
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..core import LocalError, RandomBytes
 from .events import Closed
 from .extensions import ExtensionMap
 from .flexfec import RepairStream
 from .history import History, Sent
-from .outgoing import Outgoing, PacketKind
+from .outgoing import Frame, Outgoing, PacketKind
 from .payload import payload_format
 from .red import RedEncoder
 from .rtcp import MAX_TEXT_BYTES, Bye, SourceDescription, serialize
@@ -27,19 +26,6 @@ MAX_PADDING_PER_PACKET = 224  # octets; the padding count has eight bits, and wh
 _HEADER_BYTES = 12
 _FIXED = struct.Struct("!BBHLL").pack
 _U16 = struct.Struct("!H").pack
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A frame of which no packet has left."""
-
-    payloads: Sequence[bytes]
-    timestamp: int
-    second: int  # marker and payload type of its last packet
-    keyframe: bool
-    queued_at: float
-    capture_time: float | None
-    extensions: dict[int, bytes] | None
 
 
 class Sender(SenderControl):
@@ -126,7 +112,7 @@ class Sender(SenderControl):
         )
         self._sequence_number = _first_sequence_number(random_bytes)
         self._rtx_sequence_number = _first_sequence_number(random_bytes)
-        self._queue: deque[_Frame] = deque()
+        self._queue: deque[Frame] = deque()
         self._queued_packets = self._frames = 0
         self._last_timestamp = 0  # of the last packet that left
         self._red_payload_type = red_payload_type
@@ -240,7 +226,7 @@ class Sender(SenderControl):
         if extensions or capture_time is not None:
             own = self._headers.of_frame(extensions, capture_time, now)
         second = marker << 7 | (self.payload_type if payload_type is None else payload_type)
-        self._queue.append(_Frame(payloads, timestamp, second, keyframe, now, capture_time, own))
+        self._queue.append(Frame(payloads, timestamp, second, keyframe, now, capture_time, own))
         self._queued_packets += count
         if self._clock is None:
             # RFC 3550 section 6.2: between two, the first report may go out at once.
@@ -278,6 +264,7 @@ class Sender(SenderControl):
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return RTP packets, retransmissions first, then RTCP."""
         now = self._clamp(now)
+        self._headers.taken = []  # nobody asks
         out: list[bytes] = []
         while self._resend:
             sent, _ = self._resend.popleft()
@@ -285,7 +272,7 @@ class Sender(SenderControl):
         while self._repairs and self._fec is not None:
             out.append(self._repair_packet(self._fec, self._repairs.popleft(), now))
         if self._queue:
-            self._send_queue(out, now)
+            out += self.frames_to_send(now)[0]
         if self._bye_due or self._report_due:
             compound = [self._report(now), SourceDescription.of_cname(self.ssrc, self._cname, self._mid, self._rid)]
             compound += self._extended_report(now)
@@ -295,49 +282,70 @@ class Sender(SenderControl):
             self._bye_due = self._report_due = False
         return out
 
-    def _send_queue(self, out: list[bytes], now: float) -> None:
-        queue, headers = self._queue, self._headers
-        writer, numbered, transport_sequence = headers.media, headers.numbered, headers.next_transport_sequence
+    @property
+    def has_output(self) -> bool:
+        """Whether `packets_to_send` would return something."""
+        return bool(self._queue or self._resend or self._repairs)
+
+    @property
+    def octets_at_once(self) -> int:
+        """Octets of all that waits, with headers, if it may leave by `frames_to_send`; else 0.
+
+        That is so for frames without repair packets; not for keyframes, which a pacer lets leave in their own way.
+        """
+        is_protected = self._fec is not None and self._fec.ratio > 0
+        if is_protected or self._resend or self._repairs or any(frame.keyframe for frame in self._queue):
+            return 0
+        size = sum([len(payload) for frame in self._queue for payload in frame.payloads])
+        return size + self._queued_packets * (_HEADER_BYTES + self._headers.media.size)
+
+    def frames_to_send(self, now: float) -> tuple[list[bytes], list[int]]:
+        """Take the frames that wait as packets that leave now, for a pacer that would let all of them pass.
+
+        Returns:
+            The packets, and their transport-wide sequence numbers, 16 bits, unless those are not negotiated.
+        """
+        now = self._clamp(now)
+        headers, ssrc, keep_payload = self._headers, self.ssrc, self.rtx_ssrc is not None
+        writer, next_number = headers.media, headers.next_number
         prefix, pad = writer.prefix(now + self._ntp_offset), writer.pad
         first = 0x90 if prefix else 0x80
-        ssrc, keep_payload = self.ssrc, self.rtx_ssrc is not None
-        sequence_number = self._sequence_number
+        out: list[bytes] = []
+        taken = headers.taken = []
         sent: list[Sent] = []
-        octets = 0
+        octets = size = 0
         fec = self._fec if self._fec is not None and self._fec.ratio > 0 else None
-        while queue:
-            frame = queue.popleft()
-            timestamp, left = frame.timestamp, len(frame.payloads)
+        for frame in self._queue:
+            self._last_timestamp = timestamp = frame.timestamp
+            left = len(frame.payloads)
+            self.stats.total_packet_send_delay += left * (now - frame.queued_at)
             for payload in frame.payloads:
                 left -= 1
                 second = frame.second & 0x7F if left else frame.second
-                number = sequence_number & 0xFFFF
-                sequence_number += 1
+                number = self._sequence_number & 0xFFFF
+                self._sequence_number += 1
                 if frame.extensions is not None:
                     own = headers.of_packet(frame.extensions, first=left + 1 == len(frame.payloads), last=not left)
                     datagram = headers.header(second, number, timestamp, ssrc, now, own=own) + payload
-                elif numbered:
+                elif next_number is not None:
+                    shared = next_number() & 0xFFFF
+                    taken.append(shared)
                     datagram = b"".join(
-                        (
-                            _FIXED(first, second, number, timestamp, ssrc),
-                            prefix,
-                            transport_sequence(),
-                            pad,
-                            payload,
-                        )
+                        (_FIXED(first, second, number, timestamp, ssrc), prefix, _U16(shared), pad, payload)
                     )
                 else:
                     datagram = b"".join((_FIXED(first, second, number, timestamp, ssrc), prefix, payload))
                 out.append(datagram)
+                octets += len(payload)
+                size += len(datagram)
+                sent.append((number, second, timestamp, payload if keep_payload else datagram, now))
                 if fec is not None:
                     out += [self._repair_packet(fec, repair, now) for repair in fec.protect(datagram, last=not left)]
-                octets += len(payload)
-                sent.append((number, second, timestamp, payload if keep_payload else datagram, now))
-            self._last_timestamp = timestamp
-        self._sequence_number = sequence_number
+        self._queue.clear()
         self._queued_packets = 0
-        self._count(len(sent), octets, len(sent) * (_HEADER_BYTES + writer.size))
+        self._count(len(sent), octets, size - octets)
         self._history.add(sent, octets)
+        return out, taken
 
     def _count(self, packets: int, octets: int, header_octets: int) -> None:
         stats = self.stats
@@ -491,7 +499,7 @@ class Sender(SenderControl):
             raise LocalError("not a packet of this sender, or the sender is closed")
         now = self._clamp(now)
         headers = self._headers
-        headers.transport_sequence_number = None
+        headers.taken = []
         if packet.padding:
             datagram = self._padding_packet(packet, now)
         elif self._fec is not None and packet.ssrc == fec_ssrc:
@@ -504,7 +512,7 @@ class Sender(SenderControl):
             self.stats.total_packet_send_delay += max(0.0, now - packet.queued_at)
         packet.size = len(datagram)
         packet.sequence_number = datagram[2] << 8 | datagram[3]
-        packet.transport_sequence_number = headers.transport_sequence_number
+        packet.transport_sequence_number = headers.taken[0] if headers.taken else None
         return datagram
 
     def _media_packet(self, packet: Outgoing, now: float) -> bytes:

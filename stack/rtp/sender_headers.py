@@ -40,8 +40,8 @@ class Headers:
     Attributes:
         media: Writer of packets without extensions of their own.
         rtx: Writer of retransmissions.
-        numbered: Whether packets take a transport-wide sequence number.
-        transport_sequence_number: The last that was taken.
+        next_number: Gives the transport's next sequence number, of which 16 bits count; None if it is not mapped.
+        taken: Those that were taken; to be emptied by who reads them.
     """
 
     __slots__ = (
@@ -51,15 +51,14 @@ class Headers:
         "_last_capture_time",
         "_map",
         "_mid",
-        "_next",
         "_ntp_offset",
         "_playout_delay",
         "_rid",
         "_transport_cc",
         "media",
-        "numbered",
+        "next_number",
         "rtx",
-        "transport_sequence_number",
+        "taken",
     )
 
     def __init__(
@@ -94,9 +93,8 @@ class Headers:
         self._abs_send_time = extension_map.get(ABS_SEND_TIME)
         self._transport_cc = extension_map.get(TRANSPORT_CC) if next_transport_sequence else None
         self._capture_time_id = extension_map.get(ABS_CAPTURE_TIME)
-        self._next = next_transport_sequence
-        self.numbered = self._transport_cc is not None
-        self.transport_sequence_number: int | None = None
+        self.next_number = None if self._transport_cc is None else next_transport_sequence
+        self.taken: list[int] = []
         self.media = ExtensionWriter(media, self._abs_send_time, self._transport_cc)
         self.rtx = ExtensionWriter(rtx, self._abs_send_time, self._transport_cc)
 
@@ -132,14 +130,6 @@ class Headers:
             found[descriptor_id] = head + descriptor[1:end]
         return found
 
-    def next_transport_sequence(self) -> bytes:
-        """Take the transport's next sequence number and return its two octets."""
-        if self._next is None:
-            return b""
-        number = self._next() & 0xFFFF
-        self.transport_sequence_number = number
-        return _U16(number)
-
     def header(
         self,
         second: int,
@@ -156,6 +146,8 @@ class Headers:
         if own:
             writer = ExtensionWriter(self._constant | own, self._abs_send_time, self._transport_cc)
         extension = writer.prefix(now + self._ntp_offset)
-        if self.numbered:
-            extension += self.next_transport_sequence() + writer.pad
+        if self.next_number is not None:
+            number = self.next_number() & 0xFFFF
+            self.taken.append(number)
+            extension += _U16(number) + writer.pad
         return _FIXED(0x90 if extension else 0x80, second, sequence_number, timestamp, ssrc) + extension

@@ -188,6 +188,22 @@ async def test_a_failing_source_is_heard_of(pair):
     assert "unplugged" in str(await errors.get())
 
 
+async def test_what_is_pushed_leaves_before_push_returns_and_a_frame_that_is_none_is_heard_of(pair):
+    a, b = pair
+    errors, connected = asyncio.Queue(), asyncio.Event()
+    a.on("error", errors.put_nowait)
+    a.on("connectionstatechange", lambda: a.connectionState == "connected" and connected.set())
+    track = EncodedVideoTrack("video/VP8")
+    a.addTrack(track)
+    await negotiate(a, b)
+    await asyncio.wait_for(connected.wait(), 5)
+    before = a._machine.packets_sent
+    track.push(EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a" + bytes(300), 0, keyframe=True))
+    assert a._machine.packets_sent > before
+    track.push(EncodedFrame(b"", 900))  # the pusher is not the one to be told
+    assert "bytes" in str(await asyncio.wait_for(errors.get(), 5))
+
+
 async def test_the_encoder_hears_of_key_frames_wanted(pair):
     a, b = pair
     wanted, tracks = asyncio.Event(), asyncio.Queue()

@@ -345,3 +345,23 @@ def test_whatever_is_reported_the_target_stays_in_bounds(commands, transport_fee
         assert made.in_flight >= 0
         due = made.next_timer()
         assert due is None or math.isfinite(due)
+
+
+def test_packets_that_leave_together_are_noted_as_if_one_by_one():
+    each, together = Estimator(), Estimator()
+    packets = [((0xFFFD + number) & 0xFFFF, 1000 + number) for number in range(9)]
+    for number, size in packets:
+        each.packet_sent(number, size, START)
+    together.packets_sent(packets, START)
+    assert each.in_flight == together.in_flight == sum(size for _, size in packets)
+    results = [(number, 10.0 + index * 0.001) for index, (number, _) in enumerate(packets)]
+    for made in (each, together):
+        made.feedback(results, START + 0.05)
+        assert not made.dropped
+        assert made.in_flight == 0
+        with pytest.raises(LocalError):
+            made.packets_sent([(20, 100), (21, 0)], START + 1)
+        assert made.in_flight == 0
+    assert each.target_bitrate == together.target_bitrate
+    together.packets_sent([], START + 1)
+    assert together.in_flight == 0

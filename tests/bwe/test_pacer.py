@@ -332,3 +332,49 @@ def test_each_packet_leaves_or_is_counted_and_none_but_video_is_lost_early(steps
     for stream in "ab":  # whatever was dropped, order holds
         at = [sent.queued_at for _, sent in left if sent.kind == Kind.VIDEO and sent.stream == stream]
         assert at == sorted(at)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(100, 1300), st.floats(0, 0.04)), min_size=1, max_size=40),
+    st.sampled_from([300_000, 2_000_000, 6_250_000]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_let_pass_would_have_left_at_once(frames, rate):
+    queued, passing = Pacer(pacing_rate=rate), Pacer(pacing_rate=rate)
+    now = START
+    for count, size, pause in frames:
+        now += pause
+        for pacer in (queued, passing):
+            pacer.handle_timer(now)
+            pacer.datagrams_to_send(now)
+        passed = passing.let_pass("camera", count * size, now)
+        for item in frame(count, size=size):
+            queued.send(item, now)
+            if not passed:
+                passing.send(item, now)
+        left = len(queued.datagrams_to_send(now))
+        assert len(passing.datagrams_to_send(now)) == (0 if passed else left)
+        assert not passed or left == count
+        assert passing._debt == pytest.approx(queued._debt)
+        assert passing.next_timer() == queued.next_timer()
+
+
+def test_nothing_is_let_pass_by_what_waits_or_before_a_keyframe_that_is_needed():
+    pacer = Pacer(pacing_rate=8_000_000)
+    assert pacer.let_pass("camera", 1000, START)
+    pacer.probe(ProbeCluster(1, 8_000_000, 5, 5000), START)
+    assert not pacer.let_pass("camera", 1000, START)
+
+    pacer = Pacer(pacing_rate=80_000)
+    for item in frame(10):
+        pacer.send(item, START)
+    pacer.datagrams_to_send(START)
+    assert not pacer.let_pass("camera", 1, START + 0.01)
+    drain(pacer, START + 0.6)
+    later = START + 5
+    assert pacer.dropped["video-late"]
+    assert not pacer.queued_packets
+    assert not pacer.let_pass(video().stream, 1, later)
+    assert pacer.let_pass("another", 1, later)
+    pacer.close(later)
+    assert not pacer.let_pass("another", 1, later + 1)

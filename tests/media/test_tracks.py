@@ -179,3 +179,53 @@ async def test_a_late_reader_gets_the_present(monkeypatch):
     assert (await audio.next_timestamp())[0] == 960  # a little late: no gap
     now += 0.02 * (MAX_LATE_SOUND + 2)
     assert (await audio.next_timestamp())[0] > 960 * MAX_LATE_SOUND
+
+
+async def test_pushed_frames_are_handed_over_at_once_unless_others_wait_or_they_are_refused():
+    track, taken = EncodedVideoTrack(), []
+    accepted = True
+
+    def take(given):
+        if accepted:
+            taken.append(given)
+        return accepted
+
+    first, second, third, fourth = (EncodedFrame(b"%d" % number, number, keyframe=True) for number in range(4))
+    track.push(first)
+    with track.handing_over(take):
+        track.push(second)  # behind the first
+        assert [await track.recv(), await track.recv()] == [first, second]
+        track.push(third)
+        assert taken == [third]
+        with track.handing_over(lambda _: pytest.fail("a second reader")):
+            track.push(first)
+        accepted = False
+        track.push(fourth)
+        assert await track.recv() is fourth
+    track.push(second)
+    assert await track.recv() is second
+    assert taken == [third, first]
+
+
+async def test_a_track_with_a_recv_of_its_own_is_asked_for_each_frame():
+    class Marked(EncodedVideoTrack):
+        async def recv(self):
+            frame = await super().recv()
+            frame.data += b"mark"
+            return frame
+
+    track = Marked()
+    with track.handing_over(lambda _: pytest.fail("handed over")):
+        track.push(EncodedFrame(b"", 0, keyframe=True))
+        assert (await track.recv()).data == b"mark"
+
+
+async def test_frames_behind_a_gap_are_not_handed_over():
+    track, taken = EncodedVideoTrack(), []
+    for number in range(MAX_PUSHED_FRAMES + 1):
+        track.push(EncodedFrame(b"", number, keyframe=not number))
+    with track.handing_over(lambda frame: taken.append(frame.timestamp) is None):
+        track.push(EncodedFrame(b"", 100))
+        track.push(EncodedFrame(b"", 101, keyframe=True))
+        track.push(EncodedFrame(b"", 102))
+    assert taken == [101, 102]

@@ -305,3 +305,37 @@ def test_a_frame_is_whole_whatever_a_pacer_drops():
         received += [event for event in events_of(sink) if isinstance(event, FrameReceived)]
     assert len(received) > 40
     assert all(sent[event.timestamp] == event.data for event in received)
+
+
+def test_frames_that_may_leave_at_once_are_the_same_bytes_without_a_packet_for_each():
+    each, whole = numbered(), numbered()
+    for number in range(1, 4):
+        for source in (each, whole):
+            source.send_frame(h264_frame(number), number * 3000, 1.0, capture_time=0.9, extensions={AUDIO_LEVEL: b"\1"})
+    packets = each.packets_to_send(1.1)
+    assert whole.has_output
+    assert whole.octets_at_once == sum(packet.size for packet in packets)
+    data, transport_numbers = whole.frames_to_send(1.1)
+    assert [each.serialize(packet, 1.1) for packet in packets] == data
+    assert [packet.transport_sequence_number for packet in packets] == transport_numbers
+    assert whole.stats.total_packet_send_delay == pytest.approx(each.stats.total_packet_send_delay)
+    assert whole.stats.header_bytes_sent == each.stats.header_bytes_sent
+    assert len(whole._history) == len(each._history) == len(data)
+    assert not whole.has_output
+    assert whole.octets_at_once == whole.queued_packets == 0
+    assert whole.frames_to_send(1.1) == ([], [])
+    transport_numbers.clear()
+    whole.send_frame(h264_frame(4), 12000, 1.2)
+    assert sender().frames_to_send(1.0)[1] == []  # without a transport counter
+
+
+def test_keyframes_and_what_has_retransmissions_before_it_do_not_leave_at_once():
+    source = numbered()
+    source.send_frame(h264_frame(0, keyframe=True), 0, 1.0)
+    assert source.has_output
+    assert not source.octets_at_once
+    sent = parsed(source, source.packets_to_send(1.0), 1.0)
+    source.send_frame(h264_frame(1), 3000, 1.1)
+    assert source.octets_at_once
+    source.receive_rtcp([Nack(REPORTER, SSRC, [sent[0].sequence_number])], 1.1)
+    assert not source.octets_at_once
