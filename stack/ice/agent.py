@@ -64,6 +64,11 @@ class Agent(LocalSide):
         controlling: Initial role; the offerer's: RFC 8445 section 6.1.1.
         random_bytes: Source of credentials, tie-breaker, transaction ids and intervals.
         config: Numbers.
+
+    Attributes:
+        selected_pair: The pair to send data on: the nominated one, or the best valid one before; None if data must not
+            be sent.
+        outgoing: What the next drain returns.
     """
 
     # What it is now.
@@ -104,14 +109,9 @@ class Agent(LocalSide):
         return sorted(self._checklist.pairs, key=lambda pair: -pair.priority)
 
     @property
-    def selected_pair(self) -> Pair | None:
-        """The pair to send data on: the nominated one, or the best valid one before; None if data must not be sent."""
-        return self._selected
-
-    @property
     def rtt(self) -> float | None:
         """Smoothed round-trip time of the selected pair, seconds."""
-        return self._selected.rtt if self._selected else None
+        return self.selected_pair.rtt if self.selected_pair else None
 
     def accepts(self, local: Address, remote: Address) -> bool:
         """Tell whether data on this path may be taken: the peer has authenticated itself on it.
@@ -315,7 +315,7 @@ class Agent(LocalSide):
         now = self._clamp(now)
         if self._remote_parameters is not None or not self._before_restart:
             self._before_restart = {name: getattr(self, name) for name in _GENERATION}
-            self._selected_before = self._selected
+            self._selected_before = self.selected_pair
         old_ufrag = self._local_parameters.ufrag
         self._local_parameters = self._new_parameters(parameters)
         self._partners = {ours: theirs for ours, theirs in self._partners.items() if ours == old_ufrag}
@@ -332,8 +332,8 @@ class Agent(LocalSide):
         self._milestones = Milestones(started=now)
         self._restarts += 1
         self._checklist = Checklist(self._config.max_pairs)
-        self._checks.forget(keep=self._selected)
-        self._paths = {(self._selected.local, self._selected.remote)} if self._selected else set()
+        self._checks.forget(keep=self.selected_pair)
+        self._paths = {(self.selected_pair.local, self.selected_pair.remote)} if self.selected_pair else set()
         self._nominated = self._nominating = self._moved_to = None
         self._nominate_by = None
         for name in (NOMINATE, PAC, KEEPALIVE, OUTAGE):
@@ -370,8 +370,8 @@ class Agent(LocalSide):
         self._before_restart = {}
         self._nominating = self._nominate_by = None
         self._early.clear()
-        if self._selected is not self._selected_before:  # one of the new generation was valid already
-            self._selected = None
+        if self.selected_pair is not self._selected_before:  # one of the new generation was valid already
+            self.selected_pair = None
             self._reselect(now)
         known = {candidate.base for candidate in self._local_candidates.values()}
         for base in [base for base in self._bases.values() if base.address not in known | self._without]:
@@ -392,7 +392,7 @@ class Agent(LocalSide):
         """
         if now > self._now:  # as `_clamp` does
             self._now = now
-        selected = self._selected
+        selected = self.selected_pair
         if selected is None:
             return
         if remote is not None and (remote != selected.remote or local != selected.local):
@@ -409,7 +409,7 @@ class Agent(LocalSide):
         """Take note that data leaves over the selected pair; cheap, to be called for each batch."""
         if now > self._now:  # as `_clamp` does
             self._now = now
-        selected, liveness = self._selected, self._liveness
+        selected, liveness = self.selected_pair, self._liveness
         if liveness.waiting_since is None and selected is not None and not self._config.lite:
             liveness.sent(self._now, selected.rtt)
 
@@ -423,7 +423,7 @@ class Agent(LocalSide):
         """
         now = self._clamp(now)
         self._paths.discard((local, remote))
-        selected = self._selected
+        selected = self.selected_pair
         for pair in (self._checklist.get(local, remote), selected):  # during a restart these are two
             if pair is not None and (pair.local, pair.remote) == (local, remote):
                 self._checks.forget_pair(pair)
@@ -440,13 +440,13 @@ class Agent(LocalSide):
         self._clamp(now)
         if self._state == "closed":
             return
-        self._selected = self._nominated = self._nominating = self._moved_to = None
+        self.selected_pair = self._nominated = self._nominating = self._moved_to = None
         self._resolution.clear()
         self._checks.forget()
         self._gatherer.stop()
         self._early.clear()
         self._paths.clear()
-        self._outgoing.clear()
+        self.outgoing.clear()
         self._timers.clear()
         self._set_state("closed")
         self._events.append(Closed())
@@ -490,5 +490,5 @@ class Agent(LocalSide):
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:  # noqa: ARG002  all was decided when it was queued
         """Return what must go out now."""
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, self.outgoing = self.outgoing, []
         return outgoing

@@ -56,7 +56,7 @@ class Connectivity(Paths):
         if verdict == "switch":
             self._switch_role()
         self._emit(Datagram(requests.success_answer(message, remote, key), remote, local))
-        selected = self._selected
+        selected = self.selected_pair
         if selected is not None and (selected.local, selected.remote) == (local, remote):
             self._consent.heard()
             self._liveness.heard()
@@ -150,7 +150,7 @@ class Connectivity(Paths):
         pair.responses_sent += 1
         if self._config.lite:
             pair.responded_at = now
-            if pair is self._selected:
+            if pair is self.selected_pair:
                 self._consent.requested(now)
 
     # Starting transactions, one each Ta.
@@ -232,7 +232,7 @@ class Connectivity(Paths):
             self.dropped["bad-integrity"] += 1
             return
         self._checks.remove(check)
-        if pair not in self._checklist and pair is not self._selected:
+        if pair not in self._checklist and pair is not self.selected_pair:
             self.dropped["stale-check"] += 1
             return
         reason = _why_failed(message, datagram, pair)
@@ -243,7 +243,7 @@ class Connectivity(Paths):
         code = message.error_code[0] if message.error_code else 0
         if code == 487:
             self._on_role_conflict(check)
-        elif code == 403 and pair is self._selected:  # RFC 7675 section 5.2
+        elif code == 403 and pair is self.selected_pair:  # RFC 7675 section 5.2
             self._on_consent_lost(now)
         elif not check.cancelled and not check.once:
             self._on_check_failed(check, now)
@@ -273,7 +273,7 @@ class Connectivity(Paths):
         pair.responded_at = now
         if check.schedule.transmissions == 1:  # else nobody knows which one was answered: Karn
             pair.add_rtt_sample(now - check.schedule.started)
-        if pair is self._selected:
+        if pair is self.selected_pair:
             self._consent.responded(now)
             self._liveness.calm()
             self._in_outage = False
@@ -341,7 +341,7 @@ class Connectivity(Paths):
             return
         candidate.known_at = now
         self._put_local_candidate(candidate)
-        if self._selected is None:
+        if self.selected_pair is None:
             self._timers.set_default(KEEPALIVE, now + KEEPALIVE_INTERVAL)
 
     def _put_local_candidate(self, candidate: Candidate) -> None:

@@ -142,7 +142,7 @@ class LocalSide(Connectivity):
                     self._events.append(CandidateRemoved(candidate.signalled()))
         self._paths = {path for path in self._paths if path[0] not in gone}
         self._early = {path: early for path, early in self._early.items() if path[0] not in gone}
-        selected = self._selected
+        selected = self.selected_pair
         for pair in [pair for pair in self._checklist.pairs if pair.local in gone]:
             self._checklist.remove(pair)
             self._checks.forget_pair(pair)

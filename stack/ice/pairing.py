@@ -70,7 +70,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._liveness = Liveness(self._timers)
         self._nominations = Nominations()
         self._paths: set[tuple[Address, Address]] = set()
-        self._selected: Pair | None = None
+        self.selected_pair: Pair | None = None
         self._nominated: Pair | None = None
         self._nominating: Pair | None = None
         self._moved_to: Pair | None = None
@@ -79,7 +79,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         self._local_ended = self._remote_ended = self._gathered = False
         self._checking = self._was_connected = self._in_outage = False
         self._patient = True
-        self._outgoing: list[Datagram] = []
+        self.outgoing: list[Datagram] = []
         self._milestones = Milestones()
         self._started_at: float | None = None
         self._restarts = 0
@@ -149,7 +149,7 @@ class Pairing(Machine[Datagram, Datagram, Event]):
         What is valid or in use stays, and then nothing is given up.
         """
         self.dropped["too-many-candidates"] += 1
-        used = {pair for pair in (self._selected, self._nominated, self._nominating, self._moved_to) if pair}
+        used = {pair for pair in (self.selected_pair, self._nominated, self._nominating, self._moved_to) if pair}
         best: tuple[bool, bool] | None = None
         victim: Candidate | None = None
         for candidate in crowd:  # oldest first
@@ -281,10 +281,10 @@ class Pairing(Machine[Datagram, Datagram, Event]):
 
     def _emit(self, *datagrams: Datagram) -> None:
         for datagram in datagrams:
-            if len(self._outgoing) >= MAX_OUTGOING:
+            if len(self.outgoing) >= MAX_OUTGOING:
                 self.dropped["outgoing-full"] += 1
             else:
-                self._outgoing.append(datagram)
+                self.outgoing.append(datagram)
 
     def _set_state(self, state: State) -> None:
         if state != self._state:

@@ -68,7 +68,7 @@ class Paths(Pairing):
             return True
         if self._nominations.negotiated:
             return value >= self._nominations.received
-        if priority > current.priority or current is not self._selected:
+        if priority > current.priority or current is not self.selected_pair:
             return True
         if self._consent.silent or self._liveness.suspected_at is not None:
             return True
@@ -76,7 +76,7 @@ class Paths(Pairing):
 
     def _consider_renomination(self, pair: Pair, now: float) -> None:
         """Nominate a pair that has just answered if it is clearly better than the nominated one."""
-        selected = self._selected
+        selected = self.selected_pair
         if not (self._controlling and self._nominations.negotiated) or self._nominating is not None:
             return
         if selected is None or selected is not self._nominated or pair is selected or not pair.valid:
@@ -89,7 +89,7 @@ class Paths(Pairing):
         """Leave only what is used and some spare pairs, once a pair is nominated."""
         if self._nominated is None:
             return
-        using = (self._selected, self._nominated, self._nominating, self._moved_to)
+        using = (self.selected_pair, self._nominated, self._nominating, self._moved_to)
         used = [pair for pair in using if pair is not None and pair in self._checklist]
         for gone in self._checklist.trim(used, self._config.spare_pairs):
             self._forget_pair(gone)
@@ -97,7 +97,7 @@ class Paths(Pairing):
     # Selection.
 
     def _reselect(self, now: float) -> None:
-        selected = self._selected
+        selected = self.selected_pair
         for chosen in (self._moved_to, self._nominated):
             if chosen is None or chosen is selected or not self._is_checked:
                 continue
@@ -109,7 +109,7 @@ class Paths(Pairing):
             return  # a restart is under way: the old pair serves until there is a new one
         if best is selected:
             return
-        self._selected = best
+        self.selected_pair = best
         self._liveness.calm()
         if best is None:
             self._consent.stop()
@@ -152,7 +152,7 @@ class Paths(Pairing):
 
     def _on_consent_lost(self, now: float) -> None:
         """Stop sending on the selected pair: RFC 7675 section 5.1."""
-        pair = self._selected
+        pair = self.selected_pair
         if pair is None:
             return
         restarting = pair not in self._checklist
@@ -164,17 +164,17 @@ class Paths(Pairing):
                     self._invalidate(spare)
         self._paths.discard((pair.local, pair.remote))
         self._checks.forget_pair(pair)
-        self._selected = None
+        self.selected_pair = None
         self._consent.stop()
         self._liveness.calm()
         self._reselect(now)
-        if self._selected is None and not restarting:
+        if self.selected_pair is None and not restarting:
             self._patient = False
             self._report_outage("no-valid-pair")
 
     def _on_path_gone(self, now: float) -> None:
         """Go on over another valid pair after the selected one has vanished, or look for one."""
-        self._selected = None
+        self.selected_pair = None
         self._consent.stop()
         self._liveness.calm()
         spare = self._checklist.best_valid(now - self._config.consent_timeout)
@@ -198,7 +198,7 @@ class Paths(Pairing):
 
     def _suspect(self, now: float, since: float, *, by_silence: bool) -> None:
         """Begin to probe the selected pair; `since` is when something left that was not answered."""
-        selected = self._selected
+        selected = self.selected_pair
         if selected is None or self._config.lite or self._liveness.suspected_at is not None:
             return
         self._liveness.suspect(now, since, selected.rtt, by_silence=by_silence)
@@ -215,7 +215,7 @@ class Paths(Pairing):
     def _probe(self, now: float) -> None:
         # Deviates: RFC 7675 section 5.1 has 4 s at least between consent checks. These are connectivity checks, a few
         # of them, on a path that is most probably dead.
-        selected = self._selected
+        selected = self.selected_pair
         if selected is None or self._liveness.suspected_at is None:
             return
         self._send_check(selected, now, once=True)
@@ -226,7 +226,7 @@ class Paths(Pairing):
 
     def _spares(self) -> list[Pair]:
         """Return the pairs to fall back to, those that have worked first."""
-        spares = [pair for pair in self._checklist.pairs if pair.finished and pair is not self._selected]
+        spares = [pair for pair in self._checklist.pairs if pair.finished and pair is not self.selected_pair]
         spares.sort(key=lambda pair: (pair.valid, pair.priority), reverse=True)
         return spares[: 2 * self._config.spare_pairs]
 
@@ -240,7 +240,7 @@ class Paths(Pairing):
 
     def _consider_moving(self, now: float) -> None:
         """Move to a spare pair that answers while the selected one does not."""
-        selected, suspected_at = self._selected, self._liveness.suspected_at
+        selected, suspected_at = self.selected_pair, self._liveness.suspected_at
         if selected is None or suspected_at is None or not self._liveness.is_dark(now, selected.rtt):
             return
         spare = self._checklist.best_valid(suspected_at, but=selected)
@@ -262,7 +262,7 @@ class Paths(Pairing):
     # Timers and state.
 
     def _on_path_timer(self, name: object, now: float) -> None:
-        selected = self._selected
+        selected = self.selected_pair
         if name == PAC:
             self._patient = False
         elif name == KEEPALIVE:
@@ -291,7 +291,7 @@ class Paths(Pairing):
             self._report_outage("path-silent")
 
     def _on_keepalive(self, now: float) -> None:
-        if self._selected is None and self._state != "failed":
+        if self.selected_pair is None and self._state != "failed":
             self._emit(*self._gatherer.keepalives())
             self._timers.set(KEEPALIVE, now + KEEPALIVE_INTERVAL)
 
@@ -307,7 +307,7 @@ class Paths(Pairing):
     def _update_state(self) -> None:
         if self._state == "failed":
             return
-        if self._selected is None:
+        if self.selected_pair is None:
             waiting = self._remote_parameters is None or self._checklist.unfinished() or len(self._resolution)
             if not waiting and not self._patient:
                 self._fail()

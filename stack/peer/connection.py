@@ -415,16 +415,19 @@ class PeerConnection(Negotiation):
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Everything that must leave now."""
         now = self._clamp(now)
+        transport = self.transport
         if not self._closed:
-            self._receive_media(now)
+            if transport.stirred or transport.media.rtp or transport.media.rtcp:
+                self._receive_media(now)
             if self.session.transceivers:
                 self.media.send(now)
-        out = self.transport.datagrams_to_send(now)
+        out = transport.datagrams_to_send(now)
         for datagram in out:
             if datagram.data[:1] > LAST_STUN:
                 self.packets_sent += 1
                 self.bytes_sent += len(datagram.data)
-        self._take_events()
+        if transport.stirred or transport.has_events() or self.session.transceivers:
+            self._take_events()
         if self._terminal_pending:
             self._terminal_pending = False
             self._events.append(events.Closed(self._error))
@@ -433,7 +436,7 @@ class PeerConnection(Negotiation):
     def _receive_media(self, now: float) -> None:
         if self.transport.stirred:
             self.transport.poll(now)
-        if self.transport.media.waits:
+        if self.transport.media.rtp or self.transport.media.rtcp:
             self.media.receive(now)
 
     def next_timer(self) -> float | None:

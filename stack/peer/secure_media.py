@@ -32,6 +32,7 @@ class SecureMedia:
     Attributes:
         profile: Number of the SRTP protection profile; None before there are keys.
         dropped: Packets by reason.
+        rtp: What `take_rtp` would return; `rtcp` and `out` are what `take_rtcp` and `take` would.
     """
 
     def __init__(self, packet_log: PacketLog | None = None, *, encrypts_extensions: bool = False) -> None:
@@ -45,9 +46,9 @@ class SecureMedia:
         self._log = packet_log
         self._encrypted: set[int] | None = set() if encrypts_extensions else None
         self._early: deque[bytes] = deque()
-        self._rtp: deque[bytes] = deque()
-        self._rtcp: deque[bytes] = deque()
-        self._out: list[bytes] = []
+        self.rtp: deque[bytes] = deque()
+        self.rtcp: deque[bytes] = deque()
+        self.out: list[bytes] = []
 
     def set_keys(self, profile: int, material: bytes, *, is_client: bool) -> list[bytes]:
         """Take what the handshake exported; returns what came before, to be classified again."""
@@ -84,11 +85,6 @@ class SecureMedia:
 
     # -- in ----------------------------------------------------------------------------------------------------
 
-    @property
-    def waits(self) -> bool:
-        """Whether `take_rtp` or `take_rtcp` would return something."""
-        return bool(self._rtp or self._rtcp)
-
     def receive(self, data: bytes, kind: int) -> None:
         """Take a packet that was classified as `demux.RTP` or `demux.RTCP`."""
         if kind == RTP:
@@ -105,7 +101,7 @@ class SecureMedia:
             return
         if self._log is not None:
             self._log(False, "rtcp", plain)
-        self._keep(self._rtcp, (plain,), MAX_PENDING_RTP, "too-much-media")
+        self._keep(self.rtcp, (plain,), MAX_PENDING_RTP, "too-much-media")
 
     def receive_rtp(self, batch: Sequence[bytes]) -> None:
         """Take packets that were classified as `demux.RTP`, in order."""
@@ -119,7 +115,7 @@ class SecureMedia:
         if self._log is not None:
             for plain in packets:
                 self._log(False, "rtp", plain)
-        self._keep(self._rtp, packets, MAX_PENDING_RTP, "too-much-media")
+        self._keep(self.rtp, packets, MAX_PENDING_RTP, "too-much-media")
 
     def _count_refused(self) -> None:
         for reason, count in self._refused.items():
@@ -135,14 +131,14 @@ class SecureMedia:
 
     def take_rtp(self) -> list[bytes]:
         """Return and forget the RTP packets that came in, decrypted."""
-        packets = list(self._rtp)
-        self._rtp.clear()
+        packets = list(self.rtp)
+        self.rtp.clear()
         return packets
 
     def take_rtcp(self) -> list[bytes]:
         """Return and forget the RTCP packets that came in, decrypted."""
-        packets = list(self._rtcp)
-        self._rtcp.clear()
+        packets = list(self.rtcp)
+        self.rtcp.clear()
         return packets
 
     # -- out ---------------------------------------------------------------------------------------------------
@@ -167,7 +163,7 @@ class SecureMedia:
                 self._log(True, "rtcp" if _is_rtcp(packet) else "rtp", packet)
         for packet in packets:
             try:
-                self._out.append(sender.protect_rtcp(packet) if _is_rtcp(packet) else sender.protect(packet))
+                self.out.append(sender.protect_rtcp(packet) if _is_rtcp(packet) else sender.protect(packet))
             except DropPacket as drop:
                 self.dropped[f"srtp-{drop.reason}"] += 1
 
@@ -180,16 +176,11 @@ class SecureMedia:
         if self._log is not None:
             for packet in packets:
                 self._log(True, "rtp", packet)
-        self._out += sender.protect_batch(packets, self._refused)
+        self.out += sender.protect_batch(packets, self._refused)
         if self._refused:
             self._count_refused()
 
-    @property
-    def has_output(self) -> bool:
-        """Whether `take` would return something."""
-        return bool(self._out)
-
     def take(self) -> list[bytes]:
         """Return and forget what is protected and has not left."""
-        out, self._out = self._out, []
+        out, self.out = self.out, []
         return out

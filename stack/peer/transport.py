@@ -298,7 +298,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
         out, self._final = self._final, []
         if self._closed:
             return out
-        out += self.path.datagrams_to_send(now)
+        relays = self.path.relays
+        if self.ice.outgoing or relays.table or relays.outgoing:
+            out += self.path.datagrams_to_send(now)
         first = len(out)
         if self._log is not None:
             for datagram in out:
@@ -308,7 +310,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self._dropped["no-path"] += len(media.take())
             return out
         local, remote = pair.local, pair.remote
-        if media.has_output:
+        if media.out:
             out += [Datagram(data, remote, local) for data in media.take()]
         if self.dtls is not None:
             out += [Datagram(data, remote, local) for data in self._dtls_datagrams(self.dtls, now)]
@@ -316,7 +318,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
             self.ice.data_sent(now)
         if out and (first or not self._up or self._resetting or (self.sctp is not None and self.sctp.has_events())):
             self.stirred = True  # what has left may have ended something: a stream, the association
-        return out[:first] + self.path.wrap(out[first:], now) if self.path.relays.table else out
+        return out[:first] + self.path.wrap(out[first:], now) if relays.table else out
 
     def _dtls_datagrams(self, connection: dtls.Connection, now: float) -> list[bytes]:
         association = self.sctp
