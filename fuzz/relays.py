@@ -108,9 +108,9 @@ def check_sequence(data: bytes) -> None:
             drained(transport, now)
         while transport.next_event() is not None:
             pass
-        if len(transport.relays._relays) > MAX_RELAYS:  # noqa: SLF001  it has no name outside
+        if len(transport.relays.table) > MAX_RELAYS:
             raise AssertionError("a limit does not hold")
-        bases = {relay.base for relay in transport.relays._relays.values()}  # noqa: SLF001  the same
+        bases = {relay.base for relay in transport.relays.table.values()}
         if any(candidate.type == "relay" for candidate in transport.agent.local_candidates) and not bases:
             raise AssertionError("a candidate of a relay that is gone")
     end(transport, now)

@@ -169,7 +169,11 @@ class UdpSocket:
             except OSError as error:  # an ICMP error about something sent earlier; the socket itself is fine
                 self.dropped[errno.errorcode.get(error.errno or 0, "os-error")] += 1
                 continue
-            self._split(batch, size, ancillary, source)
+            remote = self._known.get(source) or self._know(source)
+            if ancillary:
+                self._split(batch, size, ancillary, remote)
+            else:
+                batch.append(Datagram(bytes(self._view[:size]), remote, self.address))
         self._calm = early + len(batch) == 1
         if len(batch) >= WORTH_JOINING and not self._gro_tried:
             self._gro_tried = True
@@ -177,14 +181,16 @@ class UdpSocket:
         if batch:
             self._on_batch(batch)
 
+    def _know(self, source: Any) -> Address:
+        if len(self._known) >= MAX_KNOWN_ADDRESSES:
+            self._known.clear()
+        remote = self._known[source] = Address(source[0], source[1])
+        return remote
+
     def _split(
-        self, batch: list[Datagram], size: int, ancillary: Sequence[tuple[int, int, bytes]], source: Any
+        self, batch: list[Datagram], size: int, ancillary: Sequence[tuple[int, int, bytes]], remote: Address
     ) -> None:
-        remote = self._known.get(source)
-        if remote is None:
-            if len(self._known) >= MAX_KNOWN_ADDRESSES:
-                self._known.clear()
-            remote = self._known[source] = Address(source[0], source[1])
+        """Take apart what the kernel has joined."""
         view, local = self._view, self.address
         segment = size
         for level, kind, value in ancillary:

@@ -4,8 +4,8 @@
 """
 
 from .certificate import Certificate, Fingerprint
-from .config import Closed, Config, Event, HandshakeCompleted
-from .connection import Connection, ConnectionState
+from .config import Closed, Config, ConnectionState, Event, HandshakeCompleted
+from .connection import Connection
 
 __all__ = [
     "Certificate",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from ..core import LocalError, PeerError
@@ -93,6 +94,16 @@ def _check_known(what: str, chosen: Sequence[int], known: Mapping[int, object]) 
     unknown = [f"{number:#06x}" for number in chosen if number not in known]
     if unknown or not chosen:
         raise LocalError(f"unknown {what}: {', '.join(unknown) or 'none given'}")
+
+
+class ConnectionState(StrEnum):
+    """Where a connection stands; the names are those of W3C WebRTC's RTCDtlsTransportState."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+    FAILED = "failed"
 
 
 @dataclass(slots=True)

@@ -1,14 +1,13 @@
 """A DTLS 1.2 connection: the machine around the handshake and the record layer."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Final, Literal
 
 from ..core import DropPacket, LocalError, Machine, ParseError, PeerError, RandomBytes
 from ..core.machine import check_seconds
 from .certificate import Certificate, Fingerprint
 from .client import ClientHandshake
-from .config import Closed, Config, Event, HandshakeCompleted
+from .config import Closed, Config, ConnectionState, Event, HandshakeCompleted
 from .flights import RETRANSMIT, FlightSender
 from .handshake import Handshake, HandshakeFailure
 from .reassembly import Fragment, Message, Reassembler, parse_fragments
@@ -42,16 +41,6 @@ _APPLICATION_DATA: Final = int(ContentType.APPLICATION_DATA)
 _HANDSHAKE: Final = int(ContentType.HANDSHAKE)
 _ALERT: Final = int(ContentType.ALERT)
 _MAX_CIPHERTEXT: Final = MAX_PLAINTEXT + 1024  # RFC 5246 section 6.2.3
-
-
-class ConnectionState(StrEnum):
-    """Where a connection stands; the names are those of W3C WebRTC's RTCDtlsTransportState."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    CLOSED = "closed"
-    FAILED = "failed"
 
 
 _CONNECTED: Final = ConnectionState.CONNECTED
@@ -309,7 +298,7 @@ class Connection(Machine[bytes, bytes, Event]):
             queued, self._queued = self._queued, []
             writer = self._writers[1]
             datagrams += writer.protect(_APPLICATION_DATA, queued)
-            if writer.exhausted and self._state is _CONNECTED:
+            if writer.number >= writer.end and self._state is _CONNECTED:
                 self._end(PeerError("dtls", "sequence-exhausted"), Alert.CLOSE_NOTIFY)
         if self._refuse_renegotiation:
             self._refuse_renegotiation = False

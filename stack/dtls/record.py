@@ -34,21 +34,18 @@ class RecordWriter:
 
     Attributes:
         number: Epoch and sequence number of the next record, as one 64-bit integer.
+        end: From which number on so many were sent that the epoch must end.
         overhead: Bytes that a record adds to its content.
         version: Version in the header; 1.0 until one is negotiated (RFC 6347 section 4.2.1).
     """
 
-    __slots__ = ("number", "overhead", "version")
+    __slots__ = ("end", "number", "overhead", "version")
 
     def __init__(self, epoch: int = 0) -> None:
         self.number = epoch << EPOCH_SHIFT
+        self.end = self.number + MAX_RECORDS_PER_EPOCH
         self.overhead = HEADER_SIZE
         self.version = DTLS_1_0
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether so many records were sent that the epoch must end."""
-        return self.number & (1 << EPOCH_SHIFT) - 1 >= MAX_RECORDS_PER_EPOCH
 
     def protect(self, content_type: int, contents: list[bytes]) -> list[bytes]:
         """Return one record for each of `contents`."""

@@ -406,19 +406,27 @@ class PeerConnection(Negotiation):
         Optional: `datagrams_to_send` does it too. A shell that polls and dispatches events first lets an answer of
         the application leave in the same packet as the acknowledgement of the question.
         """
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         if self._closed:
             return
-        self._receive_media(now)
-        self._take_events()
+        transport = self.transport
+        if transport.stirred:
+            transport.poll(now)
+        if transport.media.rtp or transport.media.rtcp:
+            self.media.receive(self._now)
+        self._take_transport_events()
+        if self.session.transceivers:
+            self._take_media_events()
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Everything that must leave now."""
-        now = self._clamp(now)
-        transport = self.transport
+        if now > self._now:  # as `_clamp` does
+            self._now = now
+        now, transport = self._now, self.transport
         if not self._closed:
             if transport.stirred or transport.media.rtp or transport.media.rtcp:
-                self._receive_media(now)
+                self.poll(now)
             if self.session.transceivers:
                 self.media.send(now)
         out = transport.datagrams_to_send(now)
@@ -432,12 +440,6 @@ class PeerConnection(Negotiation):
             self._terminal_pending = False
             self._events.append(events.Closed(self._error))
         return out
-
-    def _receive_media(self, now: float) -> None:
-        if self.transport.stirred:
-            self.transport.poll(now)
-        if self.transport.media.rtp or self.transport.media.rtcp:
-            self.media.receive(now)
 
     def next_timer(self) -> float | None:
         """The earliest deadline of all layers."""

@@ -220,10 +220,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def receive_datagram(self, datagram: Datagram, now: float) -> None:
         """Take out of its relay what came through one, then classify by the first byte (RFC 7983 section 7)."""
-        if now < self._now:  # as `_clamp` does, but for a call
-            now = self._now
-        else:
+        if now > self._now:  # as `_clamp` does
             self._now = now
+        now = self._now
         if self._closed:
             return
         self.stirred = True
@@ -292,7 +291,9 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """STUN first, then media, then everything inside DTLS."""
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
+        now = self._now
         if self.stirred and not self._closed:
             self._pump(now)
         out, self._final = self._final, []
@@ -405,9 +406,10 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def poll(self, now: float) -> None:
         """Move what happened inside to where `next_event` finds it; costs nothing when nothing has."""
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         if self.stirred and not self._closed:
-            self._pump(now)
+            self._pump(self._now)
 
     def _pump(self, now: float) -> None:
         self.stirred = False

@@ -67,6 +67,7 @@ class Association(Interface):
         self._outbound = Outbound(self._context, self._handshake.local_tsn)
         self._inbound: Inbound | None = None
         self._unread: tuple[bytes, int, int, float] | None = None  # a SACK: its packet, from where to where, and when
+        self._sack_delayed = False  # whether `SACK_TIMER` may be armed
         self._data_kind = wire.DATA  # and what takes it
         self._receive_data: _Handler = self._receive_unwelcome_data
         self._reconfig: Reconfig | None = None
@@ -178,6 +179,7 @@ class Association(Interface):
             return event
         if inbound.taken(len(event.data)) and not self._terminated:
             inbound.unacknowledged_packets += 1
+            self._sack_delayed = True
             self._timers.set(SACK_TIMER, self._now + WINDOW_UPDATE_DELAY)
         return event
 
@@ -188,7 +190,8 @@ class Association(Interface):
 
         Source: RFC 9260 section 6.8, section 6.10 and section 8.5.
         """
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
         if self._terminated:
             self._dropped["closed"] += 1
             return
@@ -423,8 +426,9 @@ class Association(Interface):
 
         Source: RFC 9260 section 6.1, section 6.2 and section 6.10.
         """
-        now = self._clamp(now)
-        context = self._context
+        if now > self._now:  # as `_clamp` does
+            self._now = now
+        now, context = self._now, self._context
         writer = context.writer
         if self._handshake.due and not self._terminated and self._handshake.transmit(now) and self._config.early_data:
             self._outbound.transmit_early(writer, now, again=self._handshake.repeated)
@@ -451,8 +455,11 @@ class Association(Interface):
             # RFC 9260 section 6.2: at least every second packet, at once beyond gaps, and with data that goes anyway.
             if inbound.sack_now or inbound.unacknowledged_packets > 1 or (sending and outbound.can_send):
                 writer.add(inbound.sack())
-                self._timers.cancel(SACK_TIMER)
+                if self._sack_delayed:
+                    self._sack_delayed = False
+                    self._timers.cancel(SACK_TIMER)
             else:
+                self._sack_delayed = True
                 self._timers.set_default(SACK_TIMER, now + self._config.delayed_ack)
         if context.control:
             for chunk in context.control:

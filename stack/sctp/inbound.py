@@ -351,9 +351,7 @@ class Inbound:
         if len(data) > self._max_message_size:
             raise AbortAssociation("message-too-long", CAUSE_PROTOCOL_VIOLATION)
         if flags & FLAG_UNORDERED:
-            self.held += ITEM_OVERHEAD
-            self._stats.messages_received += 1
-            self._events.append(MessageReceived(stream_id, ppid, data))
+            self._deliver(stream_id, ppid, data)
             return
         stream = self._streams.get(stream_id)
         if stream is None:

@@ -156,7 +156,9 @@ class Interface(Machine[bytes, bytes, Event]):
 
         Source: RFC 9260 section 11.1.5, RFC 7496 section 3.
         """
-        now = self._clamp(now)
+        if now > self._now:  # as `_clamp` does
+            self._now = now
+        now = self._now
         if self._terminated or self._closing or self._context.state is State.SHUTDOWN_RECEIVED:
             raise LocalError("closed" if self._terminated else "closing")
         if not 0 <= stream_id < self._outbound.streams:
