@@ -228,6 +228,29 @@ async def test_the_event_fires_while_others_wait_for_another_mark(connected):
     await here.drain(0)
 
 
+async def test_who_listens_late_hears_of_what_was_sent_before(connected):
+    _, _, open_channel = connected
+    here, _ = await open_channel()
+    here.send(bytes(100_000))
+    low = asyncio.Event()
+    here.on("bufferedamountlow", low.set)
+    await low.wait()
+    assert here.bufferedAmount == 0
+
+
+async def test_a_threshold_that_is_lowered_below_what_waits_is_one_to_fall_to(connected):
+    _, _, open_channel = connected
+    here, _ = await open_channel()
+    fired = []
+    here.bufferedAmountLowThreshold = 1_000_000
+    here.on("bufferedamountlow", lambda: fired.append(here.bufferedAmount))
+    here.send(bytes(100_000))
+    here.bufferedAmountLowThreshold = 50_000
+    await here.drain(0)
+    assert len(fired) == 1
+    assert fired[0] <= 50_000
+
+
 @pytest.mark.parametrize("how", ["send_wait", "drain"])
 async def test_who_waits_hears_that_the_channel_is_closed(connected, how):
     a, _, open_channel = connected

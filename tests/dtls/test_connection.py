@@ -24,6 +24,28 @@ def protected_alert(machine, level, description):
 # -- application data --------------------------------------------------------------------------------------------
 
 
+def test_a_batch_is_queued_whole_or_not_at_all():
+    client, server, link = connected(config=dtls.Config(max_queued_application_data=3))
+    with pytest.raises(LocalError, match="too much"):
+        client.send_batch([b"1", b"2", b"3", b"4"], link.now)
+    with pytest.raises(LocalError, match="16384"):
+        client.send_batch([b"1", bytes(16385)], link.now)
+    assert sent(client) == []
+    client.send_batch([b"1", b"2", b"3"], link.now)
+    server.receive_batch(sent(client), link.now)
+    assert server.take_application_data() == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1200, 16384])
+def test_a_record_by_itself_is_like_one_of_several(size):
+    records = []
+    for count in (1, 2):
+        client, _, link = connected()
+        client.send_batch([bytes(size)] * count, link.now)
+        records.append(sent(client)[0])
+    assert records[0] == records[1]
+
+
 def test_one_record_per_datagram_in_order():
     client, server, link = connected()
     payloads = [bytes([n]) * (n * 100 % 1300) for n in range(50)]

@@ -1,0 +1,116 @@
+"""When a SACK is read: before what depends on it, and behind a few small messages that do not."""
+
+import pytest
+
+from stack.sctp import wire
+from stack.sctp.outbound import MAX_ANYWAY
+
+from .support import RawPeer
+
+FULL = 1132  # bytes of user data in a full packet
+
+
+def answered(size=20, messages=1):
+    """A peer that has sent a message, and acknowledges it together with one of its own; what answers it waits."""
+    peer = RawPeer()
+    peer.a.send(0, 51, b"question", peer.now)
+    assert peer.sent_tsns() == [0]
+    peer.now += 0.05
+    peer.send(peer.sack(1), peer.data(b"answer"))
+    for _ in range(messages):
+        peer.a.send(0, 51, bytes(size), peer.now)
+    return peer
+
+
+def flight(peer):
+    """What the association believes to be in flight, without asking it, which would make it read."""
+    return peer.a._outbound.flight
+
+
+def test_what_is_small_leaves_before_and_the_timer_is_right_behind_it():
+    peer = answered()
+    before = flight(peer)
+    assert peer.kinds() == [wire.SACK, wire.DATA]
+    assert flight(peer) > before > 0  # the first message counts yet
+    assert peer.a.next_timer() == pytest.approx(peer.now + peer.a.rto, abs=1.0)
+    assert flight(peer) == peer.a.outstanding_bytes == 36
+    assert peer.a.srtt == pytest.approx(0.05)
+    peer.send(peer.sack(2))
+    assert peer.a.outstanding_bytes == 0
+    assert peer.a.next_timer() > peer.now + 20  # only the heartbeat is left
+
+
+@pytest.mark.parametrize(("size", "messages"), [(2 * FULL, 1), (20, MAX_ANYWAY + 1)])
+def test_it_is_read_before_more_leaves(size, messages):
+    peer = answered(size, messages)
+    sizes = [len(value) + 4 for kind, _, value in peer.chunks() if kind == wire.DATA]
+    assert flight(peer) == sum(size + 3 & ~3 for size in sizes)
+
+
+def test_it_is_read_where_nothing_leaves():
+    peer = answered(messages=0)
+    assert wire.DATA not in peer.kinds()
+    assert flight(peer) == 0
+
+
+def test_a_window_that_it_opens_is_used():
+    peer = RawPeer(a_rwnd=2000)
+    for _ in range(4):
+        peer.a.send(0, 51, bytes(FULL), peer.now)
+    assert peer.sent_tsns() == [0]
+    for sent in (1, 2, 3):
+        peer.send(peer.sack(sent, rwnd=2000))
+        assert peer.sent_tsns() == [sent]
+
+
+@pytest.mark.parametrize(
+    "ask", ["cwnd", "ssthresh", "srtt", "rto", "outstanding_bytes", "peer_rwnd", "stats", "dropped"]
+)
+def test_who_asks_is_told_what_it_says(ask):
+    peer = answered()
+    getattr(peer.a, ask)
+    assert flight(peer) == 0
+    assert peer.a.peer_rwnd == 1_000_000
+
+
+def test_the_older_of_two_is_read_when_the_newer_comes():
+    peer = answered()
+    peer.chunks()
+    peer.send(peer.sack(1, rwnd=5000))
+    peer.send(peer.sack(2, rwnd=6000))
+    assert (peer.a.outstanding_bytes, peer.a.peer_rwnd) == (0, 6000)
+
+
+def test_one_that_says_nonsense_is_counted_when_it_is_read():
+    peer = answered()
+    peer.send(peer.sack(99))
+    peer.chunks()
+    assert peer.a.dropped["sack-beyond-sent"] == 1
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_the_end_does_not_wait_for_it(end):
+    peer = answered(messages=0)
+    getattr(peer.a, end)(peer.now)
+    kinds = peer.kinds()
+    assert (wire.SHUTDOWN if end == "close" else wire.ABORT) in kinds
+
+
+def test_a_message_of_one_chunk_is_the_same_on_the_wire_as_by_fragments(monkeypatch):
+    def run():
+        peer = RawPeer(seed=5)
+        for number in range(12):
+            peer.a.send(number % 3, 51, bytes([number]) * (number + 1), peer.now, ordered=bool(number % 2))
+        return peer.a.datagrams_to_send(peer.now), peer.a.outstanding_bytes, peer.a.stats.messages_sent
+
+    short = run()
+
+    def by_fragments(self, message, writer, ceiling, now):
+        self._begin(message)
+        size = len(message.data)
+        assert self._send_fragments(message, size, writer, ceiling, now)
+        self._finish(message)
+        self.scheduler.paid(message, size)
+
+    monkeypatch.setattr("stack.sctp.outbound.Outbound._send_whole", by_fragments)
+    assert run() == short
