@@ -109,7 +109,11 @@ class Machine(ABC, Generic[In, Out, Event]):
         return self._dropped
 
     def _clamp(self, now: float) -> float:
-        """Return `now`, never earlier than an earlier call said (law 10). Every public method with `now` calls it."""
+        """Return `now`, never earlier than an earlier call said (law 10).
+
+        Every public method with `now` calls it, or does the same where each message passes, or leaves it to the machine
+        that it hands its argument to.
+        """
         if now > self._now:
             self._now = now
         return self._now

@@ -488,7 +488,8 @@ class Agent(LocalSide):
                 self._on_path_timer(name, now)
         self._advance(now)
 
-    def datagrams_to_send(self, now: float) -> list[Datagram]:  # noqa: ARG002  all was decided when it was queued
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Return what must go out now."""
+        self._clamp(now)
         outgoing, self.outgoing = self.outgoing, []
         return outgoing

@@ -183,7 +183,7 @@ class _View:
 
     def __init__(self, start: float, selected: Pair | None) -> None:
         self._start = start
-        self.selected_pair = selected
+        self._selected = selected
 
     def time(self, value: float | None) -> float | None:
         return value - self._start if value is not None and value > float("-inf") else None
@@ -222,7 +222,7 @@ class _View:
             priority=pair.priority,
             valid=pair.valid,
             nominated=pair.nominated,
-            selected=pair is self.selected_pair,
+            selected=pair is self._selected,
             rtt=pair.rtt,
             last_rtt=pair.last_rtt,
             total_rtt=pair.total_rtt,

@@ -203,6 +203,7 @@ class IceTransport(Machine[Datagram, Datagram, ice.Event | RelayLost | RelayMove
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """What the relays and the agent have to say, wrapped."""
+        now = self._clamp(now)
         out = self.agent.datagrams_to_send(now)
         return (
             self.relays.datagrams_to_send(now) + self.wrap(out, now)

@@ -154,13 +154,8 @@ class SecureMedia:
         if not any(map(_is_rtcp, packets)):
             self.send_rtp(packets)
             return
-        sender = self._sender or self._new_sender()
-        if sender is None:
-            self.dropped["media-before-keys"] += len(packets)
+        if (sender := self._sender_of(packets)) is None:
             return
-        if self._log is not None:
-            for packet in packets:
-                self._log(True, "rtcp" if _is_rtcp(packet) else "rtp", packet)
         for packet in packets:
             try:
                 self.out.append(sender.protect_rtcp(packet) if _is_rtcp(packet) else sender.protect(packet))
@@ -169,16 +164,21 @@ class SecureMedia:
 
     def send_rtp(self, packets: Sequence[bytes]) -> None:
         """Protect RTP packets for the next `take`."""
-        sender = self._sender or self._new_sender()
-        if sender is None:
-            self.dropped["media-before-keys"] += len(packets)
+        if (sender := self._sender_of(packets)) is None:
             return
-        if self._log is not None:
-            for packet in packets:
-                self._log(True, "rtp", packet)
         self.out += sender.protect_batch(packets, self._refused)
         if self._refused:
             self._count_refused()
+
+    def _sender_of(self, packets: Sequence[bytes]) -> srtp.Sender | None:
+        """Return what protects packets, which are logged; or None, and they are counted."""
+        sender = self._sender or self._new_sender()
+        if sender is None:
+            self.dropped["media-before-keys"] += len(packets)
+        elif self._log is not None:
+            for packet in packets:
+                self._log(True, "rtcp" if _is_rtcp(packet) else "rtp", packet)
+        return sender
 
     def take(self) -> list[bytes]:
         """Return and forget what is protected and has not left."""
