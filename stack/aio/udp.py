@@ -37,6 +37,9 @@ WORTH_JOINING: Final = 4
 """Datagrams in one wakeup from which on the kernel is asked to join them. Not before: for the first socket of a machine
 that asks, and when the last one of them is closed, it rewrites its own code (a static key), for 0.1 ms."""
 
+MAX_UNASKED: Final = 4
+"""Wakeups after which a socket whose lone datagrams are answered at once is asked whether there is more."""
+
 MAX_SEGMENTS: Final = 60
 """Datagrams per UDP_SEGMENT call; the kernel's own limit is 64 on older versions."""
 
@@ -123,6 +126,8 @@ class UdpSocket:
         self._waiting: deque[tuple[Address, bytes]] = deque()
         self._closed = False
         self._calm = False  # whether the last wakeup brought one datagram only
+        self._answers = 0  # datagrams sent while one was handed up
+        self._unasked = 0  # wakeups in which the socket was not asked for more
         loop.add_reader(self._socket, self._on_readable)
 
     def _leave_by(self, interface: str, family: int) -> None:
@@ -151,23 +156,28 @@ class UdpSocket:
 
     def _on_readable(self) -> None:
         batch: list[Datagram] = []
-        receive, buffers = self._socket.recvmsg_into, (self._buffer,)
-        space = _ANCILLARY if self._gro else 0
-        early = 0
+        buffer, joined, early = self._buffer, self._gro, 0
         for _ in range(MAX_READS):
             if batch and self._calm and not early:
                 # It is probably alone again: its answer need not wait until the kernel has said that there is no more.
                 early = len(batch)
+                self._answers = 0
                 self._on_batch(batch)
-                if self._closed:
-                    return
+                self._unasked += 1
+                if self._closed or (self._answers and self._unasked < MAX_UNASKED):
+                    return  # whoever waits for an answer has sent nothing more; if it has, the loop calls again
+                self._unasked = 0
                 batch = []
+            ancillary: Sequence[tuple[int, int, bytes]] = ()
             try:
-                size, ancillary, _, source = receive(buffers, space)
+                if joined:
+                    size, ancillary, _, source = self._socket.recvmsg_into((buffer,), _ANCILLARY)
+                else:
+                    size, source = self._socket.recvfrom_into(buffer)
             except BlockingIOError:
                 break
             except OSError as error:  # an ICMP error about something sent earlier; the socket itself is fine
-                self.dropped[errno.errorcode.get(error.errno or 0, "os-error")] += 1
+                self._count(error)
                 continue
             remote = self._known.get(source) or self._know(source)
             if ancillary:
@@ -213,10 +223,16 @@ class UdpSocket:
             self._queue([(d.remote, d.data) for d in datagrams])
             return
         start, end = 0, len(datagrams)
+        self._answers += end
         if end == 1:  # most messages by themselves
             remote, data = datagrams[0].remote, datagrams[0].data
-            if not self._send_run(remote, [data], len(data)):
-                self._queue([(remote, data)])
+            try:
+                self._socket.sendto(data, remote[:2])
+            except OSError as error:
+                if isinstance(error, BlockingIOError):
+                    self._queue([(remote, data)])
+                else:
+                    self._count(error)
             return
         while start < end:
             first = datagrams[start]
@@ -256,8 +272,11 @@ class UdpSocket:
                 logger.info("UDP_SEGMENT failed on %s (%s); sending one by one", self.address, error)
                 self._gso = False
                 return all(self._send_run(remote, [payload], len(payload)) for payload in payloads)
-            self.dropped[errno.errorcode.get(error.errno or 0, "os-error")] += 1
+            self._count(error)
         return True
+
+    def _count(self, error: OSError) -> None:
+        self.dropped[errno.errorcode.get(error.errno or 0, "os-error")] += 1
 
     def _queue(self, items: list[tuple[Address, bytes]]) -> None:
         if not self._waiting:

@@ -310,12 +310,22 @@ class Endpoint(Machine[Message, Message, Event]):
             data: The whole message.
             now: Seconds.
         """
+        event = self.take_message(stream_id, ppid, data, now)
+        if event is not None:
+            self._events.append(event)
+
+    def take_message(self, stream_id: int, ppid: int, data: bytes, now: float) -> MessageReceived | None:
+        """Do what `receive_message` does, but return the event, for a holder that has taken all those before it.
+
+        Returns:
+            The event of a user message; None if it is none, or of no use.
+        """
         if now > self._now:  # as `_clamp` does
             self._now = now
         channel = self._channels.get(stream_id)
         if channel is None or channel.state != "open" or ppid == DCEP:
             self._receive_otherwise(channel, stream_id, ppid, data)
-            return
+            return None
         content: bytes | str
         if ppid == BINARY:
             content = data
@@ -324,7 +334,7 @@ class Endpoint(Machine[Message, Message, Event]):
                 content = data.decode()
             except UnicodeDecodeError:
                 self.dropped["bad-utf8"] += 1
-                return
+                return None
         elif ppid == BINARY_EMPTY:
             content = b""
         elif ppid == STRING_EMPTY:
@@ -332,12 +342,12 @@ class Endpoint(Machine[Message, Message, Event]):
         else:
             # Deviates: RFC 8831 section 6.6 would close the channel; one message less harms the application less.
             self.dropped["deprecated-ppid" if ppid in {BINARY_PARTIAL, STRING_PARTIAL} else "unknown-ppid"] += 1
-            return
+            return None
         if channel.awaits_ack:
             self._acknowledge(channel)
         channel.messages_received += 1
         channel.bytes_received += len(data) if content else 0
-        self._events.append(MessageReceived(channel, content))
+        return MessageReceived(channel, content)
 
     def handle_timer(self, now: float) -> None:
         """Give up waiting for stream resets, if `close` was called long enough ago."""

@@ -16,7 +16,6 @@ MAX_RECORDS_PER_EPOCH: Final = 2**47
 
 _pack_header = HEADER.pack
 _unpack_header = HEADER.unpack_from
-_pack_gcm_header = struct.Struct("!BHQHQ").pack  # HEADER and the explicit nonce
 _pack_u64 = struct.Struct("!Q").pack
 _pack_u16 = struct.Struct("!H").pack
 # What follows the number in the associated data: RFC 5246 section 6.2.3.3, RFC 6347 section 4.1.2.1.
@@ -72,9 +71,9 @@ class GcmWriter(RecordWriter):
         if len(contents) == 1:  # as most messages that are not bulk: what the loop below does, without it
             (content,), number = contents, self.number
             self.number, size = number + 1, len(content)
-            header = _pack_gcm_header(content_type, DTLS_1_2, number, size + 24, number)
-            associated = header[3:11] + _pack_suffix(content_type, DTLS_1_2, size)
-            return [header + self._encrypt(self._salt + header[13:], content, associated)]
+            explicit, suffix = _pack_u64(number), _pack_suffix(content_type, DTLS_1_2, size)
+            sealed = self._encrypt(self._salt + explicit, content, explicit + suffix)
+            return [explicit.join((_PREFIXES[content_type], _pack_u16(size + 24), sealed))]
         prefix, salt, encrypt, number = _PREFIXES[content_type], self._salt, self._encrypt, self.number
         self.number = end = number + len(contents)
         size, lengths, suffix = -1, b"", b""

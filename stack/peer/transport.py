@@ -325,12 +325,15 @@ class Transport(Machine[Datagram, Datagram, Event]):
         association = self.sctp
         if association is not None and self.dtls_state == "connected":
             packets = association.datagrams_to_send(now)
-            if self._log is not None:
-                for packet in packets:
-                    self._log(True, "sctp", packet)
-            connection.send_batch(packets, now)
-        out, self._dtls_out = self._dtls_out, []
-        return out + connection.datagrams_to_send(now)
+            if packets:
+                if self._log is not None:
+                    for packet in packets:
+                        self._log(True, "sctp", packet)
+                connection.send_batch(packets, now)
+        out = connection.datagrams_to_send(now)
+        if self._dtls_out:
+            out, self._dtls_out = self._dtls_out + out, []
+        return out
 
     # -- the pump ----------------------------------------------------------------------------------------------
 
@@ -450,10 +453,16 @@ class Transport(Machine[Datagram, Datagram, Event]):
 
     def _pump_data(self, association: sctp.Association, now: float) -> None:
         channels = self.channels
+        resets: list[int] = []
         while association.has_events() and not self._holding:
             event = association.next_event()
             if type(event) is sctp.MessageReceived:  # nearly all of them
-                channels.receive_message(event.stream_id, event.ppid, event.data, now)
+                message = channels.take_message(event.stream_id, event.ppid, event.data, now)
+                if message is None:
+                    continue
+                if channels.has_events():  # of what came before it, as that the channel is there
+                    resets += self._take_channel_events()
+                self._events.append(message)
                 continue
             match event:
                 case sctp.Established(outbound_streams, inbound_streams):
@@ -470,7 +479,8 @@ class Transport(Machine[Datagram, Datagram, Event]):
                     self._up = False
                     channels.abort(now, error)
         # Events first: a reset asked for by the application goes behind the data that it sent before.
-        resets = self._take_channel_events()
+        if channels.has_events():
+            resets += self._take_channel_events()
         if channels.outbox:
             self._push_messages(association, now)
         if resets:
@@ -508,9 +518,7 @@ class Transport(Machine[Datagram, Datagram, Event]):
         resets = []
         while self.channels.has_events():
             event = self.channels.next_event()
-            if type(event) is datachannel.MessageReceived:  # nearly all of them
-                self._events.append(event)
-            elif isinstance(event, datachannel.ResetRequested):
+            if isinstance(event, datachannel.ResetRequested):
                 resets.append(event.stream_id)
             elif event is not None and not isinstance(event, datachannel.Closed):
                 self._events.append(event)

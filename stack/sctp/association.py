@@ -447,13 +447,14 @@ class Association(Interface):
 
     def _transmit(self, inbound: Inbound, now: float) -> None:
         context, outbound = self._context, self._outbound
-        if self._unread is not None and not (outbound.sends_anyway and context.state is State.ESTABLISHED):
+        anyway = outbound.sends_anyway and context.state is State.ESTABLISHED
+        if self._unread is not None and not anyway:
             self._read_sack()
         writer = context.writer
         sending = context.sending
         if inbound.sack_now or inbound.unacknowledged_packets:
             # RFC 9260 section 6.2: at least every second packet, at once beyond gaps, and with data that goes anyway.
-            if inbound.sack_now or inbound.unacknowledged_packets > 1 or (sending and outbound.can_send):
+            if inbound.sack_now or inbound.unacknowledged_packets > 1 or anyway or (sending and outbound.can_send):
                 writer.add(inbound.sack())
                 if self._sack_delayed:
                     self._sack_delayed = False
@@ -472,7 +473,7 @@ class Association(Interface):
                     writer.add(request)
             if self._path_mtu.searching or outbound.vanished:
                 self._path_mtu.transmit(now)
-            outbound.transmit(now, writer)
+            outbound.transmit(now, writer, anyway=anyway)
         if context.state is not State.ESTABLISHED:
             self._shutdown.transmit(inbound, now)
 

@@ -240,8 +240,13 @@ class Outbound(Acknowledgement):
         for name in (T3, PACE_TIMER):
             self._context.timers.cancel(name)
 
-    def transmit(self, now: float, writer: PacketWriter) -> None:
+    def transmit(self, now: float, writer: PacketWriter, *, anyway: bool = False) -> None:
         """Put into packets what the windows allow: what was lost, FORWARD-TSN, then new data.
+
+        Args:
+            now: Current time, seconds.
+            writer: Where to put it.
+            anyway: Whether `sends_anyway` was true just now, so that there is nothing to pace.
 
         Source: RFC 9260 section 6.1.
         """
@@ -250,7 +255,7 @@ class Outbound(Acknowledgement):
         if self._lost:
             self._send_lost(now, writer)
         if not self._lost and (self._current is not None or self.scheduler.ready):
-            self._send_new(now, writer)
+            self._send_new(now, writer, anyway=anyway)
         if self._forward_due:  # something has expired meanwhile
             writer.flush()  # control chunks go before DATA (RFC 9260 section 6.10)
             self._send_forward_tsn(now, writer)
@@ -270,12 +275,12 @@ class Outbound(Acknowledgement):
         paced = self.flight + int(self._pacer.credit)
         return cwnd if cwnd < paced else paced
 
-    def _send_new(self, now: float, writer: PacketWriter) -> None:
+    def _send_new(self, now: float, writer: PacketWriter, *, anyway: bool) -> None:
         if not self.flight and now - self._last_sent_at > self.rto.rto:
             self.congestion.on_idle(int((now - self._last_sent_at) / self.rto.rto))
         before, flight = len(self._sent), self.flight
         self._limited = False
-        ceiling = self._ceiling(now)
+        ceiling = self.congestion.cwnd if anyway else self._ceiling(now)
         scheduler, full = self.scheduler, self._step + DATA_HEADER_SIZE
         while True:
             message = self._current

@@ -42,6 +42,22 @@ async def pair():
     receiver.close()
 
 
+def reads_of(receiver, inbox):
+    """A list that grows with each read of the receiver's socket: how much had been handed up by then."""
+    reads, socket = [], receiver._socket
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(socket, name)
+
+        def recvfrom_into(self, *arguments):
+            reads.append(len(inbox.payloads))
+            return socket.recvfrom_into(*arguments)
+
+    receiver._socket = Watched()
+    return reads
+
+
 def datagrams(sender, receiver, payloads):
     return [Datagram(data, receiver.address, sender.address) for data in payloads]
 
@@ -80,17 +96,7 @@ async def test_the_kernel_is_asked_to_join_datagrams_once_there_are_some_to_join
 
 async def test_a_lone_datagram_behind_a_lone_one_is_handed_up_before_the_socket_is_asked_again(pair):
     sender, receiver, inbox = pair
-    asked = []
-
-    class Asked:
-        def __getattr__(self, name):
-            return getattr(socket, name)
-
-        def recvmsg_into(self, *arguments):
-            asked.append(len(inbox.payloads))
-            return socket.recvmsg_into(*arguments)
-
-    socket, receiver._socket = receiver._socket, Asked()
+    asked = reads_of(receiver, inbox)
     sender._gso = receiver._gro = False
     for data in (b"a", b"b"):
         sender.send(datagrams(sender, receiver, [data]))
@@ -103,6 +109,34 @@ async def test_a_lone_datagram_behind_a_lone_one_is_handed_up_before_the_socket_
     await inbox.wait_for(8)
     assert [len(batch) for batch in inbox.batches[4:]] == [3]
     assert inbox.payloads == [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"]
+
+
+async def test_who_gets_an_answer_at_once_has_nothing_more_to_say_and_the_socket_is_seldom_asked(pair):
+    sender, receiver, inbox = pair
+
+    def answer(batch):
+        inbox(batch)
+        if answering:
+            receiver.send([Datagram(d.data, d.remote, d.local) for d in batch])
+
+    asked, answering, count = reads_of(receiver, inbox), True, 2 * udp.MAX_UNASKED + 1
+    receiver._on_batch, sender._gso = answer, False
+    for number in range(count):
+        sender.send(datagrams(sender, receiver, [b"%d" % number]))
+        await inbox.wait_for(number + 1)
+        await asyncio.sleep(0)
+    assert len(asked) - count == 1 + 2  # reads that found nothing: behind the first one, and every MAX_UNASKED wakeups
+    # What comes together all the same is read together after a few wakeups.
+    sender.send(datagrams(sender, receiver, [b"x"] * 40))
+    await inbox.wait_for(count + 40)
+    assert len(inbox.batches) - count <= udp.MAX_UNASKED + 3
+    # Without an answer the socket is asked at once.
+    answering = False
+    for more in (1, 3):
+        before = len(inbox.batches)
+        sender.send(datagrams(sender, receiver, [b"y"] * more))
+        await inbox.wait_for(count + 40 + more + (more > 1))
+        assert len(inbox.batches) - before <= 2
 
 
 async def test_a_socket_may_be_closed_by_whom_it_hands_a_lone_datagram(pair):

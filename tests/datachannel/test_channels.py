@@ -12,6 +12,7 @@ from stack.datachannel import (
     Closed,
     Endpoint,
     Message,
+    MessageReceived,
     Open,
     ResetRequested,
     parse,
@@ -146,6 +147,19 @@ def test_any_message_does_what_the_ack_does():
     assert [message.ordered for message in end.datagrams_to_send(1.0)] == [True, False]
     end.receive_message(0, 50, b"\x02", 1.0)
     assert end.dropped == {"unexpected-ack": 1}
+
+
+def test_a_message_may_be_taken_without_the_queue():
+    end = Endpoint(is_dtls_client=True)
+    end.set_connected(1.0)
+    channel = end.open("x", now=1.0)
+    end.next_event()
+    assert end.take_message(0, 51, b"text", 1.0) == MessageReceived(channel, "text")
+    assert end.take_message(0, 57, b"\0", 1.0) == MessageReceived(channel, b"")
+    assert end.take_message(0, 51, b"\xff", 1.0) is end.take_message(0, 99, b"x", 1.0) is None
+    assert (channel.messages_received, channel.bytes_received) == (2, 4)
+    assert end.dropped == {"bad-utf8": 1, "unknown-ppid": 1}
+    assert end.next_event() is None
 
 
 # Closing

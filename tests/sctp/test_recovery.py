@@ -197,6 +197,30 @@ def test_a_drain_that_the_pacer_ended_sets_a_timer_and_the_second_drain_is_empty
     assert peer.sent_tsns()
 
 
+def test_a_small_message_does_not_wait_for_the_pacer_and_is_paid_for_later():
+    peer = RawPeer()
+    measured(peer)
+    outbound = peer.a._outbound
+    outbound.congestion.cwnd = 400 * FULL
+    peer.a.send(0, 51, bytes(40 * FULL), peer.now)
+    for _ in range(40):
+        peer.sent_tsns()
+        if outbound.drained or not peer.a.total_buffered:
+            break
+        peer.now = peer.a.next_timer()
+        peer.a.handle_timer(peer.now)
+    credit = outbound._pacer.credit
+    assert credit < 2 * FULL  # none to speak of
+    for sent in range(1, 5):
+        peer.a.send(0, 51, bytes(FULL - 100), peer.now)
+        assert len(peer.sent_tsns()) == 1
+        assert outbound._pacer.credit < credit - sent * (FULL - 100)
+    # What asks for more has to wait for what was taken.
+    peer.a.send(0, 51, bytes(40 * FULL), peer.now)
+    assert peer.sent_tsns() == []
+    assert peer.now < peer.a.next_timer() <= peer.now + 0.05
+
+
 def test_rfc4015_3_the_window_is_restored_when_what_was_judged_lost_was_only_late():
     peer = RawPeer()
     acknowledged = measured(peer)
