@@ -21,7 +21,11 @@ VANISHING: Final = 4
 """Transmissions of one large chunk that must be lost before the path counts as a black hole for its size (RFC 8899
 section 4.3): with 5 % of random loss that happens once in 160,000."""
 
+WIDE_WINDOW: Final = 65536
+"""Bytes of the peer's receive window above which its SACKs need not be read at once."""
+
 _MASK: Final = 0xFFFFFFFF
+_unpack_plain = struct.Struct("!LL").unpack_from  # the first two words of `SACK_BODY`
 
 
 class Acknowledgement(PartialReliability):
@@ -70,8 +74,26 @@ class Acknowledgement(PartialReliability):
         if timeout is not None and not self._probed:
             self._context.timers.set_default(PROBE_TIMER, now + timeout)
 
-    def receive_sack(self, data: bytes, offset: int, end: int, now: float) -> bool:
+    def plain_advance(self, data: bytes, offset: int, end: int) -> int:
+        """Return by how much a SACK moves the ack point if that is all that it says, -1 if it says more.
+
+        What is plain can wait, and a later one that is plain says it too: nothing is lost, the window is wide.
+        """
+        if end - offset != SACK_BODY.size or self._gaps or self.rto.srtt is None:
+            return -1
+        wire, a_rwnd = _unpack_plain(data, offset)
+        advance: int = wire - self.cumulative_tsn & _MASK
+        return advance if a_rwnd >= WIDE_WINDOW and advance < self.next_tsn - self.cumulative_tsn else -1
+
+    def receive_sack(self, data: bytes, offset: int, end: int, now: float, *, others: bool = False) -> bool:
         """Process the value of a SACK chunk, `data[offset:end]`; return whether it acknowledged something new.
+
+        Args:
+            data: The packet.
+            offset: Where the value begins.
+            end: Where it ends.
+            now: When it came, seconds.
+            others: Whether it stands for earlier ones too, so that nobody knows any more when they came.
 
         Source: RFC 9260 section 6.2.1 and section 6.3.2.
 
@@ -108,8 +130,10 @@ class Acknowledgement(PartialReliability):
         timed = self._timed
         if timed is not None and timed.state == ACKED:
             self._timed = None
-            if timed.transmissions == 1:  # Karn's algorithm (RFC 9260 section 6.3.1, rule C5)
+            if timed.transmissions == 1 and not others:  # Karn's algorithm (RFC 9260 section 6.3.1, rule C5)
                 self.rto.update(now - self._timed_at)
+            elif others and self._losses.measured_at == now:
+                self.rto.update(self._losses.latest)  # of the newest chunk, which none of the earlier ones has told of
         if advance:
             self.last_acknowledged = now
             self.congestion.on_acknowledged(acknowledged, self.cumulative_tsn, now, limited=self._limited)

@@ -10,6 +10,7 @@ from .context import (
     CLOSE_TIMER,
     HEARTBEAT_TIMER,
     MTU_TIMER,
+    PROBE_TIMER,
     RECONFIG_TIMER,
     SACK_TIMER,
     T1,
@@ -67,6 +68,8 @@ class Association(Interface):
         self._outbound = Outbound(self._context, self._handshake.local_tsn)
         self._inbound: Inbound | None = None
         self._unread: tuple[bytes, int, int, float] | None = None  # a SACK: its packet, from where to where, and when
+        self._unread_advance = -1  # what `Outbound.plain_advance` says of it
+        self._unread_others = False  # whether it stands for earlier ones too
         self._sack_delayed = False  # whether `SACK_TIMER` may be armed
         self._data_kind = wire.DATA  # and what takes it
         self._receive_data: _Handler = self._receive_unwelcome_data
@@ -166,7 +169,9 @@ class Association(Interface):
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` wants to be called, or None."""
-        self._read_sack()
+        # The timer that finds losses at the tail comes soon enough for a SACK without news of any.
+        if self._unread is not None and (self._unread_advance < 0 or PROBE_TIMER not in self._timers):
+            self._read_sack()
         return super().next_timer()
 
     def next_event(self) -> Event | None:
@@ -341,22 +346,32 @@ class Association(Interface):
         self._handshake.receive_cookie_ack()
 
     def _receive_sack(self, data: bytes, offset: int, end: int) -> None:
-        """Keep a SACK until it matters what it says, which is after the answer of the application has left, mostly."""
+        """Keep a SACK until it matters what it says: not before the answer of the application has left, mostly.
+
+        Deviates: RFC 9260 section 6.2.1 processes each; of plain ones that wait the last is processed for all.
+        """
         if self._inbound is None:
             self._dropped["unexpected-chunk"] += 1
             return
+        waiting = self._reconfig is not None and self._reconfig.waiting
+        advance = -1 if waiting else self._outbound.plain_advance(data, offset, end)
         if self._unread is not None:
-            self._read_sack()
+            if 0 <= self._unread_advance < advance:
+                self._unread_others = True
+            else:
+                self._read_sack()
+                advance = -1 if waiting else self._outbound.plain_advance(data, offset, end)
         self._unread = (data, offset, end, self._now)
+        self._unread_advance = advance
 
     def _read_sack(self) -> None:
         """Process the SACK that waits for it, if there is one."""
         if self._unread is None:
             return
         data, offset, end, then = self._unread
-        self._unread = None
+        others, self._unread, self._unread_others = self._unread_others, None, False
         try:
-            if self._outbound.receive_sack(data, offset, end, then):
+            if self._outbound.receive_sack(data, offset, end, then, others=others):
                 self._errors = 0
         except ParseError as error:
             self._dropped[error.reason] += 1

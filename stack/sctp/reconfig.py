@@ -124,6 +124,11 @@ class Reconfig:
 
     # Sending
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for what was sent to be acknowledged."""
+        return bool(self._wanted) or self._deferred is not None
+
     def transmit(self, now: float) -> bytes | None:
         """Return the RE-CONFIG chunk that is due, or None."""
         if self._deferred is not None:

@@ -81,6 +81,135 @@ def test_the_older_of_two_is_read_when_the_newer_comes():
     assert (peer.a.outstanding_bytes, peer.a.peer_rwnd) == (0, 6000)
 
 
+# While messages go to and fro, several wait, and the last one speaks for all.
+
+RTT = 0.05
+
+
+def chatting(rounds, sack=None):
+    """A peer in a chat: each message of its own is acknowledged by the answer, which the next one follows at once.
+
+    Args:
+        rounds: How many messages were sent after the round trip was known.
+        sack: Given the peer and a number of chunks, returns the SACK of so many; None for a plain one.
+    """
+    peer = answered()
+    peer.chunks()
+    assert peer.a.srtt == pytest.approx(RTT)
+    for number in range(2, 2 + rounds):
+        peer.now += RTT
+        chunk = sack(peer, number) if sack is not None else peer.sack(number)
+        peer.send(chunk, peer.data(b"answer"))
+        peer.a.send(0, 51, b"next", peer.now)
+        assert peer.kinds() == [wire.SACK, wire.DATA]
+        peer.a.next_timer()
+    return peer
+
+
+def test_one_is_read_for_several_before_the_tail_is_looked_after():
+    peer = chatting(3)
+    assert peer.a._outbound.outstanding == 4  # as if nothing had been heard since
+    due = peer.a.next_timer()
+    assert due <= peer.now + 2 * RTT
+    peer.now = due
+    peer.a.handle_timer(peer.now)
+    assert peer.a._outbound.outstanding == 1
+    assert peer.kinds() == []
+    assert peer.a.stats.retransmits == peer.a.stats.probes == 0
+    peer.send(peer.sack(5))
+    peer.chunks()
+    assert peer.a.outstanding_bytes == 0
+    assert peer.a.next_timer() > peer.now + 20  # only the heartbeat is left
+
+
+def test_what_waited_does_not_lengthen_the_round_trip():
+    peer = chatting(4)
+    peer.now += 3.0  # nobody looks for long
+    assert peer.a.srtt == pytest.approx(RTT)
+    assert peer.a._outbound._losses.latest == pytest.approx(RTT)
+
+
+def test_one_that_says_the_same_again_changes_nothing():
+    peer = chatting(2)
+    peer.now += 1.0
+    peer.send(peer.sack(3))
+    assert peer.a.srtt == pytest.approx(RTT)
+    assert peer.a._outbound.outstanding == 1
+
+
+def test_an_overtaken_one_counts_as_ever():
+    peer = chatting(3)
+    peer.send(peer.sack(2))
+    assert peer.a.dropped["stale-sack"] == 1
+    assert peer.a._outbound.outstanding == 1
+
+
+@pytest.mark.parametrize(
+    "sack",
+    [
+        lambda peer, number: peer.sack(number, rwnd=60_000),
+        lambda peer, number: peer.sack(number, duplicates=[1]),
+        lambda peer, number: peer.sack(number - 1, gaps=[(2, 2)]) if number > 3 else peer.sack(number),
+    ],
+)
+def test_one_that_says_more_is_read_at_once(sack):
+    peer = chatting(3, sack)
+    assert peer.a._unread is None
+    assert peer.a._outbound.outstanding <= 2
+
+
+def test_a_stream_that_is_to_be_reset_does_not_wait():
+    peer = chatting(1)
+    peer.a.reset_streams([0], peer.now)
+    assert wire.RE_CONFIG not in peer.kinds()
+    peer.a.send(1, 51, b"on another stream", peer.now)
+    peer.now += RTT
+    peer.chunks()
+    peer.send(peer.sack(4), peer.data(b"answer"))
+    peer.a.send(1, 51, b"more", peer.now)
+    peer.chunks()
+    peer.a.next_timer()
+    peer.a.send(1, 51, b"still more", peer.now)
+    assert wire.RE_CONFIG in peer.kinds()
+
+
+def test_behind_a_probe_of_the_tail_it_does_not_wait():
+    peer = chatting(1)
+    peer.now = peer.a.next_timer()
+    peer.a.handle_timer(peer.now)
+    peer.now = peer.a.next_timer()
+    peer.a.handle_timer(peer.now)
+    assert peer.kinds() == [wire.DATA]
+    assert peer.a.stats.probes == 1
+    peer.a.send(0, 51, b"another", peer.now)
+    peer.send(peer.sack(3), peer.data(b"answer"))
+    assert peer.kinds() == [wire.SACK, wire.DATA]
+    assert peer.a._unread is not None
+    peer.a.next_timer()
+    assert peer.a._unread is None
+
+
+def test_a_chat_is_no_silence():
+    """T3 was set with the first message, and what came since is no reason to send that again."""
+    peer = answered()
+    peer.chunks()
+    start = peer.now
+    for number in range(2, 60):
+        due = peer.now + RTT
+        while (timer := peer.a.next_timer()) is not None and timer <= due:
+            peer.now = max(peer.now, timer)
+            peer.a.handle_timer(peer.now)
+            assert peer.kinds() in ([], [wire.SACK])
+        peer.now = due
+        peer.send(peer.sack(number), peer.data(b"answer"))
+        peer.a.send(0, 51, b"next", peer.now)
+        assert wire.DATA in peer.kinds()
+        assert peer.a._outbound.outstanding <= 4
+    assert peer.now - start > 4 * peer.a.rto
+    assert peer.a.stats.timeouts == peer.a.stats.retransmits == peer.a.stats.probes == 0
+    assert peer.a.srtt == pytest.approx(RTT)
+
+
 def test_one_that_says_nonsense_is_counted_when_it_is_read():
     peer = answered()
     peer.send(peer.sack(99))
