@@ -21,6 +21,9 @@ DATA = {
     "test_many_channels_from_both_sides": "256 channels",
     "test_closing_and_opening_again": "close, reopen",
     "test_a_channel_agreed_by_other_means": "negotiated",
+    "test_we_offer_again": "we offer again",
+    "test_the_partner_offers_again": "it offers again",
+    "test_we_restart_ice": "ICE restart",
 }
 MEDIA = {
     "test_vp8_both_ways": "VP8",
@@ -37,7 +40,7 @@ JANUS = {
     "test_it_passes_media_on_in_a_video_room": "video room: we publish; what is subscribed to Janus offers",
     "test_it_offers_a_data_channel_in_a_text_room": "text room: Janus offers a data channel",
 }
-MODULES = frozenset({"test_matrix_data.py", "test_matrix_media.py", "test_janus.py"})
+MODULES = frozenset({"test_matrix_data.py", "test_matrix_again.py", "test_matrix_media.py", "test_janus.py"})
 
 INTRODUCTION = """# Interoperability
 
@@ -59,7 +62,7 @@ def record(item, report):
     if not _is_verdict(report) or not any(name in tests for tests in (DATA, MEDIA, JANUS)):
         return
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    partner = item.funcargs.get("partner") or item.funcargs.get("server")
+    partner, told = item.funcargs.get("partner"), dict(report.user_properties).get("version", "")
     key = "Janus" if name in JANUS else parameters["kind"].name
     variant = ROLES[parameters["we_offer"]] if "we_offer" in parameters else parameters.get("mime", "")
     RESULTS.parent.mkdir(exist_ok=True)
@@ -68,7 +71,7 @@ def record(item, report):
         file.seek(0)
         found = json.loads(file.read() or "{}")
         row = found.setdefault(key, {"version": "", "results": {}})
-        row["version"] = partner.version if partner else row["version"]
+        row["version"] = partner.version if partner else told or row["version"]
         row["date"] = time.strftime("%Y-%m-%d", time.gmtime())
         row["results"].setdefault(name, {})[variant] = _outcome(report)
         file.truncate(0)

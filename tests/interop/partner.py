@@ -227,6 +227,8 @@ H264, VP8 = "video/H264", "video/VP8"
 SILENT = "does not tell ordered, maxRetransmits and maxPacketLifeTime of channels that the peer opened"
 LABELS = "counts the length of labels and protocols in characters where RFC 8832 section 5.1 has bytes"
 NUL = "ends text at a NUL character"
+RESTART = "refuses descriptions with other ICE credentials than before"
+UNMOVED = "answers a restart of ICE with the credentials that it has; the old path works on"
 KINDS = [
     Kind(
         "Chromium",
@@ -240,13 +242,14 @@ KINDS = [
         },
     ),
     Kind("Firefox", firefox_page, (VP8,), audio=True, counts_repairs=True),
-    Kind("aiortc", aiortc, (H264, VP8), audio=True, quirks={"labels": LABELS}),
+    Kind("aiortc", aiortc, (H264, VP8), audio=True, quirks={"labels": LABELS, "unmoved": UNMOVED}),
     Kind(
         "aiolibdatachannel",
         aiolibdatachannel,
         quirks={
             "silent": SILENT,
             "nul": NUL,
+            "restart": RESTART,
             "media": "has no media: its binding has no call for tracks, and its libdatachannel is built without them",
         },
     ),
@@ -265,6 +268,7 @@ KINDS = [
         quirks={
             "empty": "sends no byte for an empty message, where RFC 8831 section 6.6 has one, and closes the channel",
             "nul": NUL,
+            "unmoved": UNMOVED,
             "late": "takes no channel agreed by other means once it is connected",
         },
     ),
@@ -276,6 +280,7 @@ KINDS = [
         echoes=True,
         quirks={
             "silent": SILENT,
+            "restart": RESTART,
             "agreeable": "repeats in its answer what was offered, as transport-cc, of which it sends none",
         },
     ),

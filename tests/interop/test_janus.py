@@ -32,12 +32,13 @@ def with_janus(call):
     """
 
     @functools.wraps(call)
-    async def test(tmp_path, **parameters):
+    async def test(tmp_path, record_property, **parameters):
         for number in range(TRIES):
             folder = tmp_path / str(number)
             folder.mkdir()
             try:
                 async with janus(folder) as server:
+                    record_property("version", server.version)
                     await call(server, **parameters)
                 break
             except TimeoutError:
@@ -45,7 +46,7 @@ def with_janus(call):
                     raise
 
     wanted = inspect.signature(call).parameters
-    names = ["tmp_path", *(name for name in wanted if name != "server")]
+    names = ["tmp_path", "record_property", *(name for name in wanted if name != "server")]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     test.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
     return test

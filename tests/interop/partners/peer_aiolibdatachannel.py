@@ -9,7 +9,7 @@ from lines import serve
 
 class Peer:
     async def start(self, channels=(), media=()):
-        self.by_label, self.tasks = {}, []
+        self.by_label, self.tasks, self.gathered = {}, [], False
         self.connection = rtc.PeerConnection(rtc.RTCConfiguration(ice_servers=[]))
         self.tasks.append(asyncio.create_task(self.take_theirs()))
         for options in channels:
@@ -53,13 +53,17 @@ class Peer:
         return {"label": label, "state": "open", "protocol": protocol, "id": channel.stream_id}
 
     async def offer(self):
-        made = await self.connection.create_offer()
-        return {"type": "offer", "sdp": made.sdp}
+        return {"type": "offer", "sdp": await self.described_as("offer", self.connection.create_offer)}
 
     async def answer(self, **offer):
         await self.accept(**offer)
-        made = await self.connection.create_answer()
-        return {"type": "answer", "sdp": made.sdp}
+        return {"type": "answer", "sdp": await self.described_as("answer", self.connection.create_answer)}
+
+    async def described_as(self, kind, create):
+        """What `create` waits for, the end of gathering, comes once; later descriptions have all candidates anyway."""
+        made = await (self.connection.set_local_description(kind) if self.gathered else create())
+        self.gathered = True
+        return made.sdp
 
     async def accept(self, **given):
         await self.connection.set_remote_description(given["sdp"], given["type"])
