@@ -226,13 +226,8 @@ class UdpSocket:
         self._answers += end
         if end == 1:  # most messages by themselves
             remote, data = datagrams[0].remote, datagrams[0].data
-            try:
-                self._socket.sendto(data, remote[:2])
-            except OSError as error:
-                if isinstance(error, BlockingIOError):
-                    self._queue([(remote, data)])
-                else:
-                    self._count(error)
+            if not self._send_run(remote, [data], len(data)):
+                self._queue([(remote, data)])
             return
         while start < end:
             first = datagrams[start]

@@ -127,13 +127,8 @@ class Acknowledgement(PartialReliability):
             )
         if gaps:
             self._detect_losses(now)
-        timed = self._timed
-        if timed is not None and timed.state == ACKED:
-            self._timed = None
-            if timed.transmissions == 1 and not others:  # Karn's algorithm (RFC 9260 section 6.3.1, rule C5)
-                self.rto.update(now - self._timed_at)
-            elif others and self._losses.measured_at == now:
-                self.rto.update(self._losses.latest)  # of the newest chunk, which none of the earlier ones has told of
+        if self._timed is not None and self._timed.state == ACKED:
+            self._measure(self._timed, now, others=others)
         if advance:
             self.last_acknowledged = now
             self.congestion.on_acknowledged(acknowledged, self.cumulative_tsn, now, limited=self._limited)
@@ -154,6 +149,15 @@ class Acknowledgement(PartialReliability):
             if now - self._forward_sent_at >= (self.rto.srtt or self.rto.rto):
                 self._forward_due = True  # RFC 3758 section 3.5 C3, not more often than once per round trip (F2)
         return bool(acknowledged or advance)
+
+    def _measure(self, timed: Sent, now: float, *, others: bool) -> None:
+        """Take the round trip of the chunk that was timed, now that it is acknowledged."""
+        self._timed = None
+        if others:
+            if self._losses.measured_at == now:
+                self.rto.update(self._losses.latest)  # of the newest chunk, which none of the earlier SACKs told of
+        elif timed.transmissions == 1:  # Karn's algorithm (RFC 9260 section 6.3.1, rule C5)
+            self.rto.update(now - self._timed_at)
 
     def _cancel_timers(self) -> None:
         self._context.timers.cancel(T3, PROBE_TIMER, LOSS_TIMER)

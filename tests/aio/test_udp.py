@@ -124,7 +124,6 @@ async def test_who_gets_an_answer_at_once_has_nothing_more_to_say_and_the_socket
     for number in range(count):
         sender.send(datagrams(sender, receiver, [b"%d" % number]))
         await inbox.wait_for(number + 1)
-        await asyncio.sleep(0)
     assert len(asked) - count == 1 + 2  # reads that found nothing: behind the first one, and every MAX_UNASKED wakeups
     # What comes together all the same is read together after a few wakeups.
     sender.send(datagrams(sender, receiver, [b"x"] * 40))

@@ -133,8 +133,8 @@ def wait_until_bound(port, program):
     """Look in the kernel's tables: a socket that tries the port would take it from who wants it at that moment."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        sockets = [line.split()[1] for table in Path("/proc/net").glob("udp*") for line in table.open()]
-        if any(local.endswith(f":{port:04X}") for local in sockets):
+        sockets = [line.split() for table in Path("/proc/net").glob("udp*") for line in table.read_text().splitlines()]
+        if any(local.endswith(f":{port:04X}") for _, local, *_ in sockets):
             return
         time.sleep(0.01)
     raise AssertionError(f"{program.command} has not bound port {port}:\n{program.output}")
